@@ -1,0 +1,116 @@
+// How parts of a lane end: clones into DmIos, DmIos into bios.
+#include <cassert>
+
+#include "dmcore/lane.h"
+
+namespace dmcore {
+
+void Lane::clone_done(Bio& bio) noexcept {
+    auto& clone = static_cast<Clone&>(bio);
+    DmIo& io = *clone.io;
+    Lane& lane = *io.lane;
+    if (clone.target != nullptr) clone.target->end_io(clone);
+    if (clone.failure.status != Status::ok) [[unlikely]] merge(io, clone.failure);
+    if (&clone != &io.clone) {
+        lane.clones_.give(clone);
+        if (!lane.fan_starved_.empty()) lane.agenda_.add(lane.feed_work_);
+    }
+    if (--io.pending == 0) lane.complete(io);
+}
+
+/// The first error in time stands. A requeue that will be granted beats errors, one that will not
+/// yields to them, whatever the order [L-35], [R-12]; a lost flush is not run again [O-3].
+void Lane::merge(DmIo& io, const Failure& failure) noexcept {
+    const bool lost = io.failure.sync_lost || failure.sync_lost;
+    const bool requeue = failure.status == Status::requeue;
+    bool wins = io.failure.status == Status::ok;
+    if (!wins && requeue != (io.failure.status == Status::requeue)) {
+        const bool recalled = io.failure.recalled || failure.recalled;
+        wins = requeue == (!lost && (io.lane->noflush_ || recalled));
+    }
+    if (wins) io.failure = failure;
+    io.failure.sync_lost = lost;
+}
+
+void Lane::complete(DmIo& io) noexcept {
+    if (io.failure.status == Status::ok) [[likely]] {
+        if (io.lingering != nullptr) [[unlikely]] flushed_lingering();
+        finish(io);
+    } else if (retryable(io)) {
+        if (io.was_split) {
+            stage_one(io);
+        } else {
+            stage_two(io);
+        }
+    } else {
+        finish(io);
+    }
+}
+
+/// The part's final answer.
+void Lane::finish(DmIo& io) noexcept {
+    if (io.counted) count(io);
+    Bio& bio = *io.orig;
+    Failure failure = io.failure;
+    const std::uint64_t start = io.start_sector();
+    if (failure.status != Status::ok && io.parked != nullptr && io.parked->attempts > 0) {
+        failure = io.parked->first;
+        failure.sync_lost |= io.failure.sync_lost;
+    }
+    parking_.drop(io.parked, io.part_sectors());
+    retire(io);
+    if (failure.status == Status::ok) {
+        bio.end();
+    } else {
+        bio.fail(failure, start);
+    }
+}
+
+/// The DmIo is done with, whether its part has been answered or put back.
+void Lane::retire(DmIo& io) noexcept {
+    io.lingering.reset();
+    ios_.give(io);
+    --pending_;
+    if (parking_.starving()) [[unlikely]] agenda_.add(feed_work_);
+    if (pending_ == 0 && on_quiet_) [[unlikely]] agenda_.add(quiet_work_);
+}
+
+void Lane::count(const DmIo& io) noexcept {
+    OpStats& stats = stats_.ops[static_cast<std::size_t>(io.orig->op)];
+    ++stats.ios;
+    if (io.orig->op != Op::flush) stats.sectors += io.part_sectors();
+    stats.time += clock_.now() - io.started_at;
+}
+
+void Lane::feed_starved() noexcept {
+    Queue<DmIo> fans;
+    fans.append(fan_starved_);
+    while (DmIo* io = fans.pop()) fan_out(*io);
+    while (!ios_.exhausted()) {
+        Bio* bio = parking_.take_starved();
+        if (bio == nullptr) return;
+        enter(*bio);
+    }
+}
+
+/// Behind everything that ended in this turn, so that what was answered is on its way when the
+/// device counts as suspended [D-11].
+void Lane::tell_quiet() noexcept {
+    if (pending_ != 0 || !on_quiet_) return;
+    const auto tell = std::move(on_quiet_);
+    on_quiet_ = nullptr;
+    tell();
+}
+
+/// All lanes' writes to a lingering device ended before the swap, so one good flush covers them all.
+void Lane::flushed_lingering() noexcept {
+    for (unsigned i = 0; i < shared_->lanes.size(); ++i) {
+        if (i == index_) continue;
+        shared_->executor.post(i, [shared = shared_, i, generation = table_generation_] {
+            if (Lane* lane = shared->lanes[i]) lane->forget_lingering(generation);
+        });
+    }
+    lingering_.reset();
+}
+
+}  // namespace dmcore

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "dmcore/bio.h"
+
+namespace dmcore {
+
+/// What a device can do, as the block layer's queue limits (dm-semantics 6.4).
+struct Limits {
+    std::uint64_t size_sectors = 0;
+    std::uint32_t logical_block_bytes = 512;
+    std::uint32_t io_min_bytes = 512;
+    std::uint32_t io_opt_bytes = 0;     // 0: no preference.
+    bool write_cache = false;           // Acknowledged writes need a flush to be durable [L-6].
+    bool discard = false;               // [L-30]
+    bool read_only = false;
+};
+
+/// Anything that takes bios: a store, or a lane of a mapped device. One of the three seams. One object
+/// serves one shard.
+class BlockDevice {
+  public:
+    virtual ~BlockDevice() = default;
+
+    /// Takes a bio that lies inside the device. Does not block or throw. The bio ends later through
+    /// its agenda, on this shard, never inside this call.
+    virtual void submit(Bio& bio) noexcept = 0;
+
+    virtual const Limits& limits() const noexcept = 0;
+
+    /// As in the table file; used in table text and messages.
+    virtual const std::string& name() const noexcept = 0;
+
+    /// More waits here, or below, than may: read no further requests for this device.
+    virtual bool congested() const noexcept { return false; }
+
+    /// A mapped device above has begun a noflush suspend: ends with a `recalled` requeue those bios
+    /// that only wait here, or below, and that it would take back, so that they don't delay it.
+    virtual void recall() noexcept {}
+};
+
+/// A copy of `text` that lives for ever, the same pointer for the same text. For the few strings that
+/// travel with failed I/O and may outlive the table that made them. Any thread; locks.
+const char* interned(std::string_view text);
+
+}  // namespace dmcore

@@ -1,0 +1,201 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dmcore/agenda.h"
+#include "dmcore/clock.h"
+#include "dmcore/device.h"
+#include "dmcore/executor.h"
+#include "dmcore/hold.h"
+#include "dmcore/parking.h"
+#include "dmcore/pool.h"
+#include "dmcore/retry.h"
+#include "dmcore/stats.h"
+#include "dmcore/table.h"
+
+namespace dmcore {
+
+class Lane;
+
+/// Devices that only an earlier table stood on, until a flush has reached them [O-4].
+struct Lingering {
+    Lower lower;
+    std::shared_ptr<void> keep;  // Keeps it open.
+};
+using LingeringList = std::vector<Lingering>;
+
+/// One pass of dm over the front of a bio: the granule of requeue and of accounting (the kernel's
+/// dm_io). `sectors` and `sector_offset` are set only when the bio went on behind it [W-1].
+struct DmIo : Link {
+    Lane* lane = nullptr;
+    Bio* orig = nullptr;
+    std::uint64_t sectors = 0;
+    std::uint64_t sector_offset = 0;  // From this part's start to the end of the bio.
+    Time started_at{};
+    std::uint32_t pending = 0;   // Clones not yet ended, plus one while clones are being issued.
+    std::uint32_t row = 0;       // Where the fan-out of a flush, discard or write_zeroes stands:
+    std::uint32_t number = 0;    // next clone of that row.
+    bool was_split = false;
+    bool counted = false;        // Belongs in the statistics, however it ends, [A-4].
+    bool clone_used = false;     // The embedded clone has been given out.
+    Parked* parked = nullptr;    // As the bio's when this pass began.
+    Failure failure;             // The first in time; `requeue` beats errors [L-35].
+    std::shared_ptr<LingeringList> lingering;  // Where this flush goes as well; null: nowhere.
+    Clone clone;                 // The first one: most parts need no other.
+
+    std::uint64_t start_sector() const noexcept {
+        return was_split ? orig->iter.end() - sector_offset : orig->iter.sector;
+    }
+    std::uint64_t part_sectors() const noexcept {
+        return was_split ? sectors : orig->iter.sectors();
+    }
+};
+
+/// The private clone that stage two runs again in place of a split part; it answers that part's share
+/// of `parent` [W-8].
+struct Requeued : Bio {
+    Bio* parent = nullptr;
+    Pool<Requeued>* pool = nullptr;
+};
+
+/// What all lanes of one mapped device share.
+struct DeviceShared {
+    DeviceShared(std::string device_name, unsigned lane_count, Executor& executor_)
+        : name(std::move(device_name)), executor(executor_), holds(lane_count), lanes(lane_count) {}
+
+    std::string name;
+    Executor& executor;
+    HoldTable holds;
+    std::vector<Lane*> lanes;  // By shard; set before any I/O.
+};
+
+/// Options of a device that are not in its table.
+struct DeviceOptions {
+    RetryPolicy retry = transient_retry();
+    bool read_only = false;
+    std::uint32_t block_bytes = 512;
+};
+
+/// A mapped device on one shard. Splits each bio by trimming it from the front, maps every part
+/// through the live table, accounts it, and sends what must be run again through the two stages of
+/// requeue (kernel commit "dm: add two stage requeue mechanism"). Used on its shard only.
+///
+/// 1. A bio's end never moves while parts of it are out; only its front does.
+/// 2. `pending_` counts DmIos; when it is 0 nothing of this lane is below. What waits is in Parking,
+///    holds no DmIo and is not pending.
+/// 3. A DmIo ends once per pass: it answers its share of `orig`, or puts `orig` back to wait.
+class Lane final : public BlockDevice {
+  public:
+    Lane(std::shared_ptr<DeviceShared> shared, unsigned index, Agenda& agenda, Clock& clock,
+         DeviceOptions options);
+    /// Only when idle().
+    ~Lane() override;
+
+    void submit(Bio& bio) noexcept override;
+    const Limits& limits() const noexcept override { return limits_; }
+    const std::string& name() const noexcept override { return shared_->name; }
+
+    /// Stops issuing. `on_quiet` runs on this shard when nothing of this lane is below any more. With
+    /// `noflush`, parts that ask for a requeue meanwhile are put back instead of failing [S-1].
+    void close_gate(bool noflush, std::function<void()> on_quiet);
+    /// Lets what was deferred and what arrives through the live table. Forgets an on_quiet not run.
+    void open_gate() noexcept;
+    bool gate_closed() const noexcept { return parking_.gate_closed(); }
+
+    /// Makes `table` live; `keep` is what keeps the devices below it open. Only while closed and quiet.
+    /// Devices that only the old table stood on stay open, and are flushed by the next flush all the
+    /// same [O-4].
+    void swap(std::unique_ptr<Table> table, std::shared_ptr<void> keep);
+    Table* table() noexcept { return table_.get(); }
+    void set_options(const DeviceOptions& options);
+
+    /// Nothing of `origin`, which is dead, is issued after this: what waits here ends with `shutdown`
+    /// [O-2]. Bios below are not looked for: every lane of the shard is to be told.
+    void abandon(const Origin& origin) noexcept;
+    /// Reserves a range for an I/O of a dead connection that a store still has [O-1].
+    Hold* hold(std::uint64_t start_sector, std::uint64_t sectors);
+    void release(Hold& hold, std::uint64_t sectors) noexcept;
+
+    /// More waits here, or on a device below, than its policy allows: don't read more requests.
+    bool congested() const noexcept override;
+    void recall() noexcept override;
+    /// Would a device above, which is suspending with noflush, take this bio back?
+    static bool wanted_back(const Bio& bio) noexcept;
+
+    /// Every bio that came has ended.
+    bool idle() const noexcept;
+
+    DeviceStats stats() const;
+
+  private:
+    // lane.cc: the way down.
+    void enter(Bio& bio) noexcept;
+    bool admit(Bio& bio) noexcept;
+    bool pass(Bio& bio) noexcept;
+    DmIo* begin(Bio& bio) noexcept;
+    std::uint64_t part_sectors(const Bio& bio, const Table::Row& row) const noexcept;
+    bool carve(DmIo& io, std::uint64_t sectors) noexcept;
+    bool map_data(DmIo& io, Table::Row& row, std::uint64_t sectors) noexcept;
+    void fan_out(DmIo& io) noexcept;
+    bool fan_out_row(DmIo& io) noexcept;
+    bool fan_out_flush(DmIo& io) noexcept;
+    Clone* take_clone(DmIo& io) noexcept;
+    void dispatch(DmIo& io, Clone& clone, Table::Row& row, Mapped mapped) noexcept;
+    void send(DmIo& io, Clone& clone) noexcept;
+    void recall_below() noexcept;
+    void linger(const Lower& old);
+    void forget_lingering(std::uint64_t generation) noexcept;
+
+    // completion.cc: the way up.
+    static void clone_done(Bio& bio) noexcept;
+    static void merge(DmIo& io, const Failure& failure) noexcept;
+    void complete(DmIo& io) noexcept;
+    void finish(DmIo& io) noexcept;
+    void retire(DmIo& io) noexcept;
+    void count(const DmIo& io) noexcept;
+    void feed_starved() noexcept;
+    void tell_quiet() noexcept;
+    void flushed_lingering() noexcept;
+
+    // requeue.cc: what is run again.
+    bool retryable(const DmIo& io) const noexcept;
+    void stage_one(DmIo& io) noexcept;
+    void requeue_worker() noexcept;
+    void stage_two(DmIo& io) noexcept;
+    bool grant_retry(DmIo& io) noexcept;
+    Bio& put_back(DmIo& io) noexcept;
+
+    std::shared_ptr<DeviceShared> shared_;
+    const unsigned index_;
+    Agenda& agenda_;
+    Clock& clock_;
+    DeviceOptions options_;
+    std::unique_ptr<Table> table_;
+    std::shared_ptr<void> keep_;  // What the live table stands on.
+    Limits limits_;
+
+    Pool<DmIo> ios_{limits::dm_ios_per_lane};
+    Pool<Clone> clones_{limits::extra_clones_per_lane};
+    std::uint64_t pending_ = 0;
+
+    bool noflush_ = false;
+    std::function<void()> on_quiet_;
+    Parking parking_;
+    Queue<DmIo> requeue_list_;  // Stage one; the latest first, as in the kernel (3.5).
+    Queue<DmIo> fan_starved_;   // Waits for a clone [O-12].
+    Pool<Requeued> requeued_{SIZE_MAX};  // Bounded by the DmIos that were in flight.
+
+    Work requeue_work_;
+    Work feed_work_;
+    Work quiet_work_;
+
+    std::shared_ptr<LingeringList> lingering_;  // Null: none.
+    std::uint64_t table_generation_ = 0;
+    DeviceStats stats_;
+};
+
+}  // namespace dmcore

@@ -1,0 +1,94 @@
+#include "dmcore/mapped_device.h"
+
+#include <mutex>
+
+namespace dmcore {
+
+MappedDevice::MappedDevice(std::string name, Executor& executor,
+                           std::span<const ShardSeams> shards, const DeviceOptions& options)
+    : executor_(executor),
+      options_(options),
+      shared_(std::make_shared<DeviceShared>(std::move(name),
+                                             static_cast<unsigned>(shards.size()), executor)) {
+    for (unsigned i = 0; i < shards.size(); ++i) {
+        lanes_.push_back(std::make_unique<Lane>(shared_, i, *shards[i].agenda, *shards[i].clock,
+                                                options));
+    }
+}
+
+void MappedDevice::for_each_lane(std::function<void(Lane&)> each, Then then) {
+    auto left = std::make_shared<std::size_t>(lanes_.size());
+    const auto answered = [left, then = std::move(then)] {
+        if (--*left == 0) then();
+    };
+    for (unsigned i = 0; i < lanes_.size(); ++i) {
+        executor_.post(i, [this, each, answered, lane = lanes_[i].get()] {
+            each(*lane);
+            executor_.post_control(answered);
+        });
+    }
+}
+
+void MappedDevice::suspend(bool noflush, Then then) {
+    if (suspended_) {
+        then();
+        return;
+    }
+    const std::uint64_t round = ++suspend_round_;
+    auto left = std::make_shared<std::size_t>(lanes_.size());
+    const auto quiet = [this, left, round, then = std::move(then)] {
+        if (round != suspend_round_ || --*left != 0) return;
+        suspended_ = true;
+        then();
+    };
+    for (unsigned i = 0; i < lanes_.size(); ++i) {
+        executor_.post(i, [this, noflush, quiet, lane = lanes_[i].get()] {
+            lane->close_gate(noflush, [this, quiet] { executor_.post_control(quiet); });
+        });
+    }
+}
+
+void MappedDevice::undo_suspend(Then then) {
+    ++suspend_round_;
+    suspended_ = false;
+    for_each_lane([](Lane& lane) { lane.open_gate(); }, std::move(then));
+}
+
+void MappedDevice::resume(Then then) {
+    if (!has_inactive_table()) {
+        undo_suspend(std::move(then));
+        return;
+    }
+    suspend(false, [this, then = std::move(then)] { swap(then); });
+}
+
+/// Every lane is quiet here, so no I/O under the old table overlaps one under the new.
+void MappedDevice::swap(Then then) {
+    auto tables = std::make_shared<TableSet>(std::move(inactive_));
+    inactive_ = {};
+    live_ = tables->shared;
+    ++event_number_;
+    for_each_lane(
+        [this, tables](Lane& lane) {
+            for (unsigned i = 0; i < lanes_.size(); ++i) {
+                if (lanes_[i].get() == &lane) lane.swap(std::move(tables->lanes[i]), tables->keep);
+            }
+        },
+        [this, then = std::move(then)] { undo_suspend(then); });
+}
+
+void MappedDevice::stats(std::function<void(DeviceStats)> then) {
+    struct Sum {
+        std::mutex mutex;
+        DeviceStats stats;
+    };
+    auto sum = std::make_shared<Sum>();
+    for_each_lane(
+        [sum](Lane& lane) {
+            const std::lock_guard lock(sum->mutex);
+            sum->stats.add(lane.stats());
+        },
+        [sum, then = std::move(then)] { then(std::move(sum->stats)); });
+}
+
+}  // namespace dmcore

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "dmcore/lane.h"
+
+namespace dmcore {
+
+/// What a lane needs of its shard.
+struct ShardSeams {
+    Agenda* agenda;
+    Clock* clock;
+};
+
+/// One loaded table: a copy for every lane, and what keeps the devices below them open.
+struct TableSet {
+    std::shared_ptr<TableShared> shared;
+    std::vector<std::unique_ptr<Table>> lanes;
+    std::shared_ptr<void> keep;
+};
+
+/// A mapped device over all shards: its lanes, its two table slots and its state (dm-semantics 5).
+/// Used on the control thread only; lanes are reached by messages, and a step counts as done when
+/// every lane has answered. Steps must not overlap: start the next one from the last one's `then`.
+class MappedDevice {
+  public:
+    using Then = std::function<void()>;
+
+    MappedDevice(std::string name, Executor& executor, std::span<const ShardSeams> shards,
+                 const DeviceOptions& options);
+
+    const std::string& name() const noexcept { return shared_->name; }
+    /// Of that shard; to be used there.
+    Lane& lane(unsigned shard) noexcept { return *lanes_[shard]; }
+
+    bool suspended() const noexcept { return suspended_; }
+    bool has_live_table() const noexcept { return live_ != nullptr; }
+    bool has_inactive_table() const noexcept { return inactive_.shared != nullptr; }
+    /// As loaded; null without one.
+    const TableShared* live() const noexcept { return live_.get(); }
+    /// Rises at each swap.
+    std::uint64_t event_number() const noexcept { return event_number_; }
+    const DeviceOptions& options() const noexcept { return options_; }
+
+    /// Puts a table into the inactive slot, in place of one that is there.
+    void load(TableSet tables) { inactive_ = std::move(tables); }
+    void clear() { inactive_ = {}; }
+
+    /// Closes the gate on every lane; `then` when nothing is below any more. Parts that ask to be
+    /// requeued meanwhile are put back if `noflush`, and fail otherwise. Suspended already: `then`.
+    void suspend(bool noflush, Then then);
+    /// Takes back a suspend whether it has finished or not, and its `then` with it.
+    void undo_suspend(Then then);
+    /// Makes an inactive table live, suspending first if need be, then opens the gate. Without a live
+    /// or inactive table there is nothing to resume: the caller checks.
+    void resume(Then then);
+
+    /// Runs `each` on every lane, on its shard; then `then` here.
+    void for_each_lane(std::function<void(Lane&)> each, Then then);
+    void stats(std::function<void(DeviceStats)> then);
+
+  private:
+    void swap(Then then);
+
+    Executor& executor_;
+    DeviceOptions options_;
+    std::shared_ptr<DeviceShared> shared_;
+    std::vector<std::unique_ptr<Lane>> lanes_;
+    std::shared_ptr<TableShared> live_;
+    TableSet inactive_;
+    bool suspended_ = false;
+    std::uint64_t suspend_round_ = 0;  // Tells an undone suspend's answers from a later one's.
+    std::uint64_t event_number_ = 0;
+};
+
+}  // namespace dmcore

@@ -1,0 +1,25 @@
+#include "dmcore/registry.h"
+
+namespace dmcore {
+
+extern const TargetType error_target;
+extern const TargetType flakey_target;
+extern const TargetType linear_target;
+extern const TargetType striped_target;
+extern const TargetType zero_target;
+
+std::span<const TargetType* const> target_types() noexcept {
+    static constexpr const TargetType* all[] = {
+        &error_target, &flakey_target, &linear_target, &striped_target, &zero_target,
+    };
+    return all;
+}
+
+const TargetType* find_target_type(std::string_view name) noexcept {
+    for (const TargetType* type : target_types()) {
+        if (type->name == name) return type;
+    }
+    return nullptr;
+}
+
+}  // namespace dmcore

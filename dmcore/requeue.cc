@@ -1,0 +1,172 @@
+// Two-stage requeue: how a part is run again before its submitter hears of it. Follows the kernel
+// commit "dm: add two stage requeue mechanism": splitting costs nothing, the rare requeue pays with a
+// clone that is rewound from the bio's fixed end and trimmed to the part.
+#include <algorithm>
+#include <cmath>
+
+#include "dmcore/lane.h"
+
+namespace dmcore {
+namespace {
+
+/// Answers the part's share of the bio it was split from.
+void requeued_done(Bio& bio) noexcept {
+    auto& requeued = static_cast<Requeued&>(bio);
+    Bio& parent = *requeued.parent;
+    const Failure failure = requeued.failure;
+    const std::uint64_t at = requeued.failed_at;
+    requeued.pool->give(requeued);
+    if (failure.status == Status::ok) {
+        parent.end();
+    } else {
+        parent.fail(failure, at);
+    }
+}
+
+/// A bio for just this part, over the same bytes, [R-6].
+void make_part(Requeued& part, DmIo& io) noexcept {
+    const Bio& bio = *io.orig;
+    part.op = bio.op;
+    part.fua = bio.fua;
+    part.no_unmap = bio.no_unmap;
+    part.remaining = 1;
+    part.segments = bio.segments;
+    part.failure = {};
+    part.done = requeued_done;
+    part.agenda = bio.agenda;
+    part.origin = bio.origin;
+    part.parked = nullptr;
+    part.parent = io.orig;
+    part.iter = bio.iter;
+    rewind(part.iter, part.segments, has_data(part.op),
+           io.sector_offset * sector_bytes - bio.iter.bytes);
+    part.iter.bytes = io.sectors * sector_bytes;
+}
+
+Time delay_before(const RetryPolicy& policy, std::uint32_t attempt) noexcept {
+    if (attempt <= 1 || policy.delay == Time{}) return Time{};
+    const double factor = std::pow(policy.backoff, attempt - 2);
+    const double wanted = static_cast<double>(policy.delay.count()) * factor;
+    const double capped = std::min(wanted, static_cast<double>(policy.max_delay.count()));
+    return Time(static_cast<Time::rep>(capped));
+}
+
+}  // namespace
+
+/// Could this failure lead to another run? Stage two decides whether it does.
+bool Lane::retryable(const DmIo& io) const noexcept {
+    if (io.failure.status == Status::requeue) return true;
+    return options_.retry.errors.has(io.failure.status) && !io.failure.sync_lost;  // [O-3]
+}
+
+/// Sets the part aside: its bio has gone on, so it needs one of its own. Nobody is told.
+void Lane::stage_one(DmIo& io) noexcept {
+    ++stats_.stage_one;
+    requeue_list_.push_front(io);
+    agenda_.add(requeue_work_);
+}
+
+/// Works off the list from its head and puts each part at the head of the deferred list, so that the
+/// parts of one batch come out in the order in which they were requeued (dm-semantics 3.5).
+void Lane::requeue_worker() noexcept {
+    while (DmIo* io = requeue_list_.pop()) {
+        Requeued& part = *requeued_.take();
+        part.pool = &requeued_;
+        make_part(part, *io);
+        io->orig = &part;
+        io->was_split = false;
+        stage_two(*io);
+    }
+}
+
+void Lane::stage_two(DmIo& io) noexcept {
+    const Origin* origin = io.orig->origin;
+    if (origin != nullptr && origin->dead) {
+        io.failure = {.status = Status::shutdown};
+        finish(io);
+        return;
+    }
+    if (io.failure.status == Status::requeue && (noflush_ || io.failure.recalled)) {
+        parking_.defer(put_back(io), true);
+        return;
+    }
+    if (io.failure.status == Status::requeue) io.failure.status = Status::io_error;
+    if (!grant_retry(io)) {
+        finish(io);
+        return;
+    }
+    const std::uint32_t attempt = io.parked->attempts;
+    const Time deadline = io.parked->first_at + options_.retry.deadline;
+    Bio& bio = put_back(io);
+    if (attempt <= 1 || parking_.gate_closed()) {
+        parking_.defer(bio, true);
+        return;
+    }
+    const Time wait = delay_before(options_.retry, attempt);
+    const Time left = deadline - parking_.open_time();
+    parking_.retry_at(bio, clock_.now() + std::min(wait, left));
+}
+
+/// Does the policy allow one more attempt? If so it is noted as used.
+bool Lane::grant_retry(DmIo& io) noexcept {
+    if (!retryable(io)) return false;
+    const RetryPolicy& policy = options_.retry;
+    const Time now = parking_.open_time();
+    const bool first = io.parked == nullptr || io.parked->attempts == 0;
+    const bool spent = first ? policy.attempts == 0
+                             : io.parked->attempts >= policy.attempts ||
+                                   now - io.parked->first_at >= policy.deadline;
+    if (spent) {
+        if (!first) ++stats_.retries_exhausted;
+        return false;
+    }
+    Parked& parked = parking_.own(io.parked);
+    if (first) {
+        parked.first = io.failure;
+        parked.first_at = now;
+    }
+    ++parked.attempts;
+    return true;
+}
+
+/// Ends the pass without an answer: the part's bio, now untouched by anybody, is to be run again.
+Bio& Lane::put_back(DmIo& io) noexcept {
+    ++stats_.stage_two;
+    Bio& bio = *io.orig;
+    bio.parked = &parking_.own(io.parked);
+    bio.parked->issued = true;
+    retire(io);
+    return bio;
+}
+
+/// Follows the bio up through the clones it was made from.
+bool Lane::wanted_back(const Bio& bio) noexcept {
+    const Bio* above = &bio;
+    for (;;) {
+        if (above->done == requeued_done) {
+            above = static_cast<const Requeued*>(above)->parent;
+        } else if (above->done == &Lane::clone_done) {
+            const DmIo& io = *static_cast<const Clone*>(above)->io;
+            if (io.lane->noflush_) return true;
+            above = io.orig;
+        } else {
+            return false;
+        }
+    }
+}
+
+void Lane::recall() noexcept {
+    parking_.give_back();
+    recall_below();
+}
+
+void Lane::recall_below() noexcept {
+    if (table_ != nullptr) {
+        for (const Lower& below : table_->lowers()) below.device->recall();
+    }
+    if (lingering_ != nullptr) {
+        for (const Lingering& below : *lingering_) below.lower.device->recall();
+    }
+}
+
+}  // namespace dmcore

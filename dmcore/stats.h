@@ -1,0 +1,44 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "dmcore/bio.h"
+#include "dmcore/clock.h"
+
+namespace dmcore {
+
+/// What one kind of I/O has done. A part is counted once, at its final completion [D-3], [A-6].
+struct OpStats {
+    std::uint64_t ios = 0;
+    std::uint64_t sectors = 0;
+    Time time{};  // Sum over the parts, from creation to end.
+};
+
+/// Counters of one lane, or of a device: the sum over its lanes.
+struct DeviceStats {
+    struct Below {
+        std::string name;
+        std::uint64_t issued = 0;    // Parts submitted there...
+        std::uint64_t reissued = 0;  // ...of which not for the first time.
+    };
+
+    std::array<OpStats, op_count> ops;
+    std::uint64_t in_flight = 0;          // Parts now at work.
+    std::uint64_t splits = 0;             // Extra parts made from one request.
+    std::uint64_t stage_one = 0;          // Trips of split parts through the requeue list.
+    std::uint64_t stage_two = 0;          // Parts put back to be run again.
+    std::uint64_t retried = 0;            // Parts issued again.
+    std::uint64_t retries_exhausted = 0;  // Parts whose policy was spent.
+    std::uint64_t deferred = 0;           // Now waiting for the gate...
+    std::uint64_t waiting_retry = 0;      // ...for their next attempt...
+    std::uint64_t waiting_overlap = 0;    // ...behind an earlier overlapping part [O-1].
+    std::uint64_t parked_bytes = 0;       // Of all three.
+    std::vector<Below> below;
+
+    void add(const DeviceStats& other);
+};
+
+}  // namespace dmcore

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "dmcore/device.h"
+
+namespace dmcore {
+
+/// Bytes in memory, shared by all shards. Memory that was never written costs nothing. Reads and
+/// writes are guarded by blocks of 64 KiB, so a sector read is one write's, never a mix [O-8].
+class MemoryStore {
+  public:
+    static constexpr std::size_t block_bytes = 64 << 10;
+
+    /// Throws std::bad_alloc if even the index does not fit.
+    MemoryStore(std::string name, std::uint64_t size_sectors);
+    ~MemoryStore();
+    MemoryStore(const MemoryStore&) = delete;
+    MemoryStore& operator=(const MemoryStore&) = delete;
+
+    const std::string& name() const noexcept { return name_; }
+    const Limits& limits() const noexcept { return limits_; }
+
+    /// Runs a whole bio now. Any thread. False: no memory for a write; part of it may have happened.
+    bool run(const Bio& bio) noexcept;
+
+  private:
+    struct Block {
+        std::atomic<bool> busy;        // Who holds it may change `data` and the bytes there.
+        std::atomic<std::byte*> data;  // Null: all zero.
+    };
+    class Guard;
+
+    static void read(Block& block, std::size_t at, std::byte* to, std::size_t bytes) noexcept;
+    static bool write(Block& block, std::size_t at, const std::byte* from,
+                      std::size_t bytes) noexcept;
+    static void clear(Block& block, std::size_t at, std::size_t bytes) noexcept;
+    void zero(std::uint64_t at, std::uint64_t bytes) noexcept;
+    bool move(Op op, std::uint64_t at, std::byte* data, std::size_t bytes) noexcept;
+
+    std::string name_;
+    Limits limits_;
+    Block* blocks_;
+    std::uint64_t block_count_;
+};
+
+/// A memory store as one shard sees it. Ends every bio at once.
+class MemoryDevice final : public BlockDevice {
+  public:
+    explicit MemoryDevice(std::shared_ptr<MemoryStore> store) : store_(std::move(store)) {}
+
+    void submit(Bio& bio) noexcept override;
+    const Limits& limits() const noexcept override { return store_->limits(); }
+    const std::string& name() const noexcept override { return store_->name(); }
+
+  private:
+    std::shared_ptr<MemoryStore> store_;
+};
+
+}  // namespace dmcore

@@ -1,0 +1,181 @@
+#include "dmcore/table.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "dmcore/random.h"
+
+namespace dmcore {
+namespace {
+
+[[noreturn]] void fail_row(std::size_t row, TableError::Part part, std::string slug,
+                           std::string message, std::string help = {}) {
+    TableError error(std::move(slug), std::move(message), TableError::none, std::move(help));
+    error.row = static_cast<int>(row);
+    error.part = part;
+    throw error;
+}
+
+std::string range_text(std::uint64_t from, std::uint64_t to) {
+    return std::to_string(from) + ".." + std::to_string(to - 1);
+}
+
+void check_start(const RowSpec& row, std::size_t index, std::uint64_t expected) {
+    if (row.start_sector > expected) {
+        fail_row(index, TableError::Part::start, "table-gap",
+                 "no target for sectors " + range_text(expected, row.start_sector),
+                 "leave 'start' out to continue where the last segment ended");
+    }
+    if (row.start_sector < expected) {
+        fail_row(index, TableError::Part::start, "table-overlap",
+                 "sectors " + range_text(row.start_sector, expected) +
+                     " already have a target in the segment above",
+                 "leave 'start' out to continue where the last segment ended");
+    }
+}
+
+}  // namespace
+
+void check_rows(const std::vector<RowSpec>& rows) {
+    if (rows.empty()) throw TableError("empty-table", "a table needs at least one segment");
+    if (rows.size() > table_rows_max) {
+        throw TableError("too-many-rows",
+                         "a table has at most " + std::to_string(table_rows_max) + " segments");
+    }
+    std::uint64_t expected = 0;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        const RowSpec& row = rows[i];
+        check_start(row, i, expected);
+        if (row.sectors == 0) {
+            fail_row(i, TableError::Part::length, "zero-length", "a segment needs at least 1 sector");
+        }
+        if (row.sectors > table_sectors_max - row.start_sector) {
+            fail_row(i, TableError::Part::length, "too-long",
+                     "a device ends at sector " + std::to_string(table_sectors_max) + " at most");
+        }
+        expected = row.start_sector + row.sectors;
+    }
+}
+
+Table::Table(std::shared_ptr<TableShared> shared, unsigned lane, Clock& clock,
+             const FindDevice& find)
+    : shared_(std::move(shared)) {
+    check_rows(shared_->rows);
+    shared_->row_state.resize(shared_->rows.size());
+    rows_.reserve(shared_->rows.size());
+    ends_.reserve(shared_->rows.size());
+    for (std::size_t i = 0; i < shared_->rows.size(); ++i) {
+        try {
+            add_row(i, lane, clock, find);
+        } catch (TableError& error) {
+            error.row = static_cast<int>(i);
+            throw;
+        }
+    }
+    stack_limits();
+}
+
+void Table::add_row(std::size_t index, unsigned lane, Clock& clock, const FindDevice& find) {
+    const RowSpec& spec = shared_->rows[index];
+    const TargetType* type = find_target_type(spec.target);
+    if (type == nullptr) {
+        fail_row(index, TableError::Part::target, "unknown-target",
+                 "there is no target '" + spec.target + "'", "dmnbd targets lists them all");
+    }
+    TargetArgs args(spec.words,
+                    [&](const std::string& name) -> Lower& { return lower(name, find); });
+    args.start_sector = spec.start_sector;
+    args.sectors = spec.sectors;
+    args.device_name = shared_->device_name;
+    args.clock = &clock;
+    args.loaded_at = shared_->loaded_at;
+    args.seed = mixed_seed(shared_->seed, index, lane);
+    args.shared = &shared_->row_state[index];
+    rows_.push_back({spec.start_sector, spec.sectors, type, type->make(args)});
+    ends_.push_back(spec.start_sector + spec.sectors);
+    flush_bypass_ = flush_bypass_ && rows_.back().target->traits().flush_bypass;
+    check_areas(rows_.back());
+}
+
+Lower& Table::lower(const std::string& name, const FindDevice& find) {
+    const auto known = std::find_if(lowers_.begin(), lowers_.end(), [&](const Lower& each) {
+        return each.device->name() == name;
+    });
+    if (known != lowers_.end()) return *known;
+    BlockDevice* device = find(name);
+    if (device == nullptr) {
+        throw TableError("unknown-device", "there is no store or device '" + name + "'");
+    }
+    return lowers_.emplace_back(Lower{device, 0, 0});
+}
+
+void Table::check_areas(const Row& row) {
+    const bool flushed = row.target->traits().flush_clones > 0;
+    row.target->each_area([&](const Lower& below, std::uint64_t start, std::uint64_t sectors) {
+        const Limits& limits = below.device->limits();
+        const std::uint64_t size = limits.size_sectors;
+        const std::string name = "'" + below.device->name() + "'";
+        if (start >= size || sectors > size - start) {  // [T-9]
+            throw TableError("past-end", name + " has " + std::to_string(size) +
+                                             " sectors, this segment needs it up to " +
+                                             std::to_string(start + sectors));
+        }
+        const std::uint64_t block = limits.logical_block_bytes / sector_bytes;
+        if (start % block != 0 || sectors % block != 0) {  // [T-10], [T-11]
+            throw TableError("misaligned", name + " has blocks of " + std::to_string(block) +
+                                               " sectors; start and length must be multiples");
+        }
+        if (flushed) flushed_.insert(below.device);
+    });
+}
+
+void Table::stack_limits() {
+    limits_.size_sectors = sectors();
+    limits_.discard = true;
+    for (const Lower& below : lowers_) {
+        const Limits& one = below.device->limits();
+        limits_.logical_block_bytes = std::max(limits_.logical_block_bytes, one.logical_block_bytes);
+        limits_.io_min_bytes = std::max(limits_.io_min_bytes, one.io_min_bytes);
+        limits_.write_cache |= one.write_cache;  // [L-6]
+        if (one.io_opt_bytes != 0) {
+            const std::uint64_t both =
+                limits_.io_opt_bytes == 0
+                    ? one.io_opt_bytes
+                    : std::lcm<std::uint64_t>(limits_.io_opt_bytes, one.io_opt_bytes);
+            limits_.io_opt_bytes = both > UINT32_MAX ? 0 : static_cast<std::uint32_t>(both);
+        }
+    }
+    const bool all_below = std::all_of(lowers_.begin(), lowers_.end(), [](const Lower& below) {
+        return below.device->limits().discard;
+    });
+    for (const Row& row : rows_) {  // [L-30]
+        const Traits& traits = row.target->traits();
+        limits_.discard &= traits.discard_clones > 0 && (traits.promises_discard || all_below);
+        row.target->adjust_limits(limits_);
+    }
+}
+
+Table::Row* Table::find(std::uint64_t sector) noexcept {
+    const auto end = std::upper_bound(ends_.begin(), ends_.end(), sector);
+    return end == ends_.end() ? nullptr : &rows_[static_cast<std::size_t>(end - ends_.begin())];
+}
+
+std::string Table::table_text(TextForm form) const {
+    std::string text;
+    for (const Row& row : rows_) {
+        text += std::to_string(row.start_sector) + ' ' + std::to_string(row.sectors) + ' ' +
+                std::string(row.type->name) + ' ' + row.target->table_text(form) + '\n';
+    }
+    return text;
+}
+
+std::string Table::status_text() const {
+    std::string text;
+    for (const Row& row : rows_) {
+        text += std::to_string(row.start_sector) + ' ' + std::to_string(row.sectors) + ' ' +
+                std::string(row.type->name) + ' ' + row.target->status_text() + '\n';
+    }
+    return text;
+}
+
+}  // namespace dmcore

@@ -1,0 +1,43 @@
+#include "dmcore/target.h"
+
+namespace dmcore {
+namespace {
+
+/// Fails every read, write and discard with EIO and counts none of them (dm-semantics 7.4). A flush
+/// has nothing to do here [L-24].
+class Error final : public Target {
+  public:
+    explicit Error(const TargetArgs& args)
+        : label_(interned("error on '" + args.device_name + "'")) {
+        // `<dev> <start>` is only looked up; any other number of arguments is ignored, as in dm.
+        if (args.count() == 2) {
+            args.number(1, "offset", table_start_max);
+            args.device(0);
+        }
+        traits_ = {.discard_clones = 1, .promises_discard = true};
+    }
+
+    Mapped map(Clone& clone) noexcept override {
+        clone.failure = {.status = Status::io_error, .injected = true, .where = label_};
+        return Mapped::kill;
+    }
+
+  private:
+    const char* label_;
+};
+
+}  // namespace
+
+extern const TargetType error_target;
+const TargetType error_target = {
+    .name = "error",
+    .version = "1.7.0",
+    .summary = "fails all I/O",
+    .args = {},
+    .features = {},
+    .make = [](const TargetArgs& args) -> std::unique_ptr<Target> {
+        return std::make_unique<Error>(args);
+    },
+};
+
+}  // namespace dmcore
