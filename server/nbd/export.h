@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "server/nbd/limits.h"
+
+namespace server::nbd {
+
+/// What a client may learn about one export. Sizes are in bytes. The numbers come from our own
+/// configuration: block sizes are powers of two, minimum <= preferred <= payload maximum, and the
+/// size is a multiple of the minimum.
+struct ExportInfo {
+    std::string name;         // At most string_bytes_max, UTF-8.
+    std::string description;  // For people; likewise. May be empty.
+    std::uint64_t size_bytes = 0;
+    bool read_only = false;
+    bool can_flush = false;
+    bool can_fua = false;
+    bool can_trim = false;
+    bool can_zero = false;
+    bool can_multi_conn = false;
+    std::uint32_t min_block_bytes = 512;
+    std::uint32_t preferred_block_bytes = 4096;
+    std::uint32_t max_payload_bytes = payload_bytes_max;  // Never more than that limit.
+};
+
+/// The exports that one client may see. Called on the connection's thread.
+class ExportList {
+  public:
+    virtual ~ExportList() = default;
+
+    /// The export of this name, or null. The empty name asks for the default export. Opens and
+    /// reserves nothing: a client may ask for information for ever.
+    virtual std::shared_ptr<const ExportInfo> find(std::string_view name) const = 0;
+
+    /// All of them, in the order a client shall see them.
+    virtual std::vector<std::shared_ptr<const ExportInfo>> list() const = 0;
+};
+
+/// What one connection agreed on in its handshake. It holds until the connection ends.
+struct Terms {
+    bool structured_replies = false;
+    std::uint16_t transmission_flags = 0;
+};
+
+/// The flags word that offers `info` to a client. DF needs structured replies; a read-only export
+/// offers no TRIM and no WRITE_ZEROES. CACHE, FAST_ZERO and RESIZE are not offered at all.
+std::uint16_t transmission_flags(const ExportInfo& info, bool structured_replies) noexcept;
+
+}  // namespace server::nbd
