@@ -1,0 +1,95 @@
+#include "config/check.h"
+
+#include <algorithm>
+
+#include "config/checks.h"
+#include "config/closest.h"
+#include "config/values.h"
+
+namespace config {
+namespace {
+
+void check_block_size(Checking& checking, const DeviceSpec& device) {
+    const std::uint64_t block_sectors = device.block_bytes / dmcore::sector_bytes;
+    if (device.size_sectors % block_sectors == 0) return;
+    checking.found.error(
+        device.position,
+        {"block-size",
+         "device " + quoted(device.name) + " has " + std::to_string(device.size_sectors) +
+             " sectors, no multiple of its block_size " + std::to_string(device.block_bytes),
+         {},
+         "make it " + sectors_text(device.size_sectors / block_sectors * block_sectors) + " long"});
+}
+
+}  // namespace
+
+void check(Spec& spec, Diagnostics& found) {
+    Checking checking{spec, found, {}};
+    check_stores(checking);
+    check_references(checking);
+    check_order(checking);
+    for (const std::size_t index : spec.build_order) {
+        DeviceSpec& device = spec.devices[index];
+        if (!complete_rows(checking, device)) continue;
+        check_block_size(checking, device);
+        try_table(checking, device);
+    }
+    check_exports(checking);
+    if (found.ok()) warn(checking);
+}
+
+void check_exports(Checking& checking) {
+    const Spec& spec = checking.spec;
+    std::vector<std::string_view> devices;
+    for (const DeviceSpec& device : spec.devices) devices.push_back(device.name);
+    std::vector<std::string_view> names;
+    for (const ExportSpec& one : spec.exports) {
+        const std::string what = export_subject(one.name);
+        if (std::find(names.begin(), names.end(), one.name) != names.end()) {
+            checking.found.error(
+                one.position,
+                {"duplicate-name", what + " is given twice", {}, "rename one of the two"});
+        }
+        names.push_back(one.name);
+        if (spec.find_device(one.device) != nullptr) continue;
+        if (spec.find_store(one.device) != nullptr) {
+            checking.found.error(
+                one.device_position,
+                {"store-exported",
+                 what + ": " + quoted(one.device) + " is a store, not a device",
+                 {},
+                 "export a device over it: table: [ { target: linear, args: { device: " +
+                     one.device + " } } ]"});
+            continue;
+        }
+        checking.found.error(one.device_position,
+                             {"unknown-device",
+                              what + ": there is no device " + quoted(one.device),
+                              did_you_mean(one.device, devices),
+                              {}});
+    }
+    for (const ListenSpec& listen : spec.listen) {
+        for (const std::string& name : listen.exports) {
+            if (std::find(names.begin(), names.end(), name) != names.end()) continue;
+            checking.found.error(listen.position, {"unknown-export",
+                                                   "listen " + quoted(listen.uri) +
+                                                       ": there is no export " + quoted(name),
+                                                   did_you_mean(name, names),
+                                                   {}});
+        }
+    }
+}
+
+const StoreSpec* Spec::find_store(std::string_view name) const noexcept {
+    const auto found = std::find_if(stores.begin(), stores.end(),
+                                    [&](const StoreSpec& one) { return one.name == name; });
+    return found == stores.end() ? nullptr : &*found;
+}
+
+const DeviceSpec* Spec::find_device(std::string_view name) const noexcept {
+    const auto found = std::find_if(devices.begin(), devices.end(),
+                                    [&](const DeviceSpec& one) { return one.name == name; });
+    return found == devices.end() ? nullptr : &*found;
+}
+
+}  // namespace config

@@ -1,0 +1,113 @@
+#include <algorithm>
+#include <unordered_map>
+
+#include "config/checks.h"
+#include "config/values.h"
+#include "dmcore/status.h"
+
+namespace config {
+namespace {
+
+/// flakey fails I/O unless its features only drop or corrupt it, or it is never down.
+bool injects_errors(const dmcore::RowSpec& row) {
+    constexpr std::size_t down = 3;
+    constexpr std::size_t features = 4;
+    if (row.target != "flakey" || row.words.size() <= down || row.words[down] == "0") return false;
+    if (row.words.size() <= features || row.words[features] == "0") return true;
+    return std::any_of(row.words.begin() + features, row.words.end(), [](const std::string& word) {
+        return word == "error_reads" || word == "error_writes";
+    });
+}
+
+/// What is worked out for each device, from the lowest up.
+struct Summary {
+    const DeviceSpec* injector = nullptr;  // Itself or the first one below that injects errors.
+    dmcore::Time wait{};                   // The longest that a request may take to fail.
+};
+
+/// The longest time that a device adds: its deadline runs from the first failure, and the last
+/// attempt may begin just before it ends.
+dmcore::Time longest_wait(const dmcore::RetryPolicy& retry, dmcore::Time below) {
+    if (retry.errors == dmcore::StatusSet() || retry.attempts == 0) return below;
+    dmcore::Time spent{};
+    double delay = static_cast<double>(retry.delay.count());
+    for (std::uint32_t i = 0; i < retry.attempts && spent < retry.deadline; ++i) {
+        const auto max = static_cast<double>(retry.max_delay.count());
+        if (i > 0) {  // The first retry is at once.
+            spent += dmcore::Time(static_cast<std::int64_t>(std::min(delay, max)));
+            delay = std::min(delay * retry.backoff, max);
+        }
+        spent += below;
+        const bool unbounded = retry.attempts == dmcore::RetryPolicy::unlimited;
+        if (unbounded || i > 100'000) spent = retry.deadline;
+    }
+    return std::min(spent, retry.deadline) + below;
+}
+
+class Warnings {
+  public:
+    explicit Warnings(Checking& checking) : checking_(checking) {
+        for (const std::size_t index : checking.spec.build_order) {
+            const DeviceSpec& device = checking.spec.devices[index];
+            summaries_.emplace(device.name, summary_of(device));
+        }
+    }
+
+    void hidden_faults() const {
+        for (const DeviceSpec& device : checking_.spec.devices) {
+            const DeviceSpec* injector = summaries_.at(device.name).injector;
+            const bool retries = device.retry.errors.has(dmcore::Status::io_error);
+            if (!retries || injector == nullptr) continue;
+            checking_.found.warning(
+                device.retry_position,
+                {"hidden-fault",
+                 quoted(device.name) +
+                     " retries EIO, so clients will see stalls, not the errors that " +
+                     quoted(injector->name) + " injects",
+                 {},
+                 "leave EIO out of 'errors' if clients are meant to see them"});
+        }
+    }
+
+    void client_timeouts() const {
+        for (const ExportSpec& one : checking_.spec.exports) {
+            const dmcore::Time wait = summaries_.at(one.device).wait;
+            if (wait == dmcore::Time()) continue;
+            checking_.found.note(one.position, {"client-timeout",
+                                                export_subject(one.name) + " may take up to " +
+                                                    duration_text(wait) + " to answer",
+                                                {},
+                                                "give its clients a longer timeout than that"});
+        }
+    }
+
+  private:
+    Summary summary_of(const DeviceSpec& device) const {
+        Summary summary;
+        for (const std::string& name : device.below) {
+            const auto below = summaries_.find(name);
+            if (below == summaries_.end()) continue;  // A store.
+            summary.wait = std::max(summary.wait, below->second.wait);
+            if (summary.injector == nullptr) summary.injector = below->second.injector;
+        }
+        const bool injects = std::any_of(device.rows.begin(), device.rows.end(), injects_errors);
+        if (injects) summary.injector = &device;
+        // Without a store below or a policy of its own there is nothing transient to wait for.
+        const bool can_wait = !device.below.empty() || device.retry_position.written();
+        if (can_wait) summary.wait = longest_wait(device.retry, summary.wait);
+        return summary;
+    }
+
+    Checking& checking_;
+    std::unordered_map<std::string_view, Summary> summaries_;
+};
+
+}  // namespace
+
+void warn(Checking& checking) {
+    const Warnings warnings(checking);
+    warnings.hidden_faults();
+    warnings.client_timeouts();
+}
+
+}  // namespace config

@@ -1,0 +1,251 @@
+#include "config/load.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <map>
+#include <vector>
+
+#include "config/check.h"
+#include "config/sections.h"
+
+namespace config {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view top_keys[] = {"version",    "seed",   "include", "defaults", "shards",
+                                         "data_roots", "stores", "devices", "exports",  "listen",
+                                         "control",    "reload", "log",     "tls"};
+constexpr std::size_t files_max = 64;
+constexpr std::uint64_t shards_max = 256;
+
+std::optional<std::string> process_variable(const std::string& name) {
+    const char* value = std::getenv(name.c_str());
+    return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+}
+
+/// Reads at most one byte more than a file may have, whatever it is.
+Value<std::string> read_text_file(const std::string& path) {
+    std::error_code ignored;
+    if (fs::is_directory(path, ignored)) {
+        return tl::unexpected(
+            ValueError{"no-such-file", config::quoted(path) + " is a folder", {}});
+    }
+    std::ifstream stream(path, std::ios::binary);
+    if (!stream) {
+        const std::error_code why(errno, std::generic_category());
+        return tl::unexpected(ValueError{
+            "no-such-file", "can't read " + config::quoted(path) + ": " + why.message(), {}});
+    }
+    std::string text(file_bytes_max + 1, '\0');
+    stream.read(text.data(), static_cast<std::streamsize>(text.size()));
+    text.resize(static_cast<std::size_t>(stream.gcount()));
+    if (text.size() > file_bytes_max) {
+        return tl::unexpected(ValueError{"too-large",
+                                         config::quoted(path) + " is larger than 16MiB",
+                                         "split it with 'include'"});
+    }
+    text.shrink_to_fit();
+    return text;
+}
+
+class Loader {
+  public:
+    Loader(Diagnostics& found, const Surroundings& around)
+        : context_{found, around.variable ? around.variable : process_variable} {}
+
+    void add_file(const std::string& path, const Position& from) {
+        auto text = read_text_file(path);
+        if (text) return add_text(path, std::move(*text));
+        Position at = from;
+        if (at.source == nullptr) {
+            at.source = add_source(path, {});
+        }
+        context_.found.error(at, {text.error().slug, text.error().message, {}, text.error().help});
+    }
+
+    void add_text(std::string name, std::string text) {
+        constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
+        if (text.starts_with(byte_order_mark)) text.erase(0, byte_order_mark.size());
+        add_source(std::move(name), std::move(text));
+        auto document = Document::parse(spec_.sources.back(), context_.found);
+        if (!document) return;
+        documents_.push_back(std::move(*document));
+        read_includes(documents_.size() - 1);
+    }
+
+    std::optional<Spec> finish() {
+        if (documents_.size() == spec_.sources.size()) {
+            read_all();
+            check(spec_, context_.found);
+        }
+        context_.found.sort();
+        if (!context_.found.ok()) return std::nullopt;
+        return std::move(spec_);
+    }
+
+  private:
+    const Source* add_source(std::string name, std::string text) {
+        spec_.sources.push_back(std::make_shared<Source>(std::move(name), std::move(text)));
+        return spec_.sources.back().get();
+    }
+
+    void read_includes(std::size_t index) {
+        const Node* includes = documents_[index].root().find("include");
+        if (includes == nullptr) return;
+        const fs::path folder = fs::path(documents_[index].source()->name()).parent_path();
+        for (const Node* item : context_.list(*includes, "include")) {
+            const auto name = context_.text(*item, "include");
+            if (!name) continue;
+            const std::string path = (folder / *name).lexically_normal().string();
+            if (is_known(path)) {
+                context_.found.error(item->position, {"duplicate-include",
+                                                      config::quoted(path) + " is included twice",
+                                                      {},
+                                                      "one 'include' of a file is enough"});
+            } else if (spec_.sources.size() >= files_max) {
+                context_.found.error(item->position,
+                                     {"too-many-files", "a table has at most 64 files"});
+            } else {
+                add_file(path, item->position);
+            }
+        }
+    }
+
+    bool is_known(const std::string& path) const {
+        for (const auto& source : spec_.sources) {
+            if (fs::path(source->name()).lexically_normal() == fs::path(path)) return true;
+        }
+        return false;
+    }
+
+    void read_all() {
+        const Section top(context_, documents_.front().root(), {}, top_keys);
+        top.require("version", {spec_.sources.front().get(), 1, 1, 1},
+                    "begin the file with version: 1");
+        for (const Document& document : documents_) {
+            if (&document != &documents_.front()) {
+                const Section included(context_, document.root(), {}, top_keys);
+            }
+            if (const Node* defaults = once(document, "defaults")) {
+                read_defaults(context_, *defaults, defaults_);
+            }
+        }
+        for (const Document& document : documents_) read_document(document);
+    }
+
+    /// The value of a key that only one of the files may have.
+    const Node* once(const Document& document, std::string_view key) {
+        const Node* value = document.root().find(key);
+        if (value == nullptr) return nullptr;
+        const auto [first, is_first] = seen_.emplace(key, value);
+        if (is_first) return value;
+        const Position& at = first->second->position;
+        context_.found.error(value->position, {"duplicate-key",
+                                               "'" + std::string(key) + "' is given in two files",
+                                               {},
+                                               "the other is in " + at.source->name() + ':' +
+                                                   std::to_string(at.line)});
+        return nullptr;
+    }
+
+    template <class Read>
+    void each_entry(const Document& document, std::string_view key, Read read) {
+        const Node* node = document.root().find(key);
+        if (node == nullptr || node->kind == Node::Kind::null) return;
+        if (node->kind != Node::Kind::map) {
+            context_.found.error(node->position, {"wrong-kind",
+                                                  std::string(key) + " is not a map",
+                                                  "expected 'name: ...' here",
+                                                  {}});
+            return;
+        }
+        for (const Node::Entry& entry : node->entries) read(entry);
+    }
+
+    void read_document(const Document& document) {
+        read_scalars(document);
+        each_entry(document, "stores",
+                   [&](const Node::Entry& entry) { read_store(context_, entry, spec_); });
+        each_entry(document, "devices", [&](const Node::Entry& entry) {
+            read_device(context_, entry, defaults_, spec_);
+        });
+        each_entry(document, "exports",
+                   [&](const Node::Entry& entry) { read_export(context_, entry, spec_); });
+        const Node* listen = document.root().find("listen");
+        if (listen != nullptr) read_listen(context_, *listen, spec_);
+        if (const Node* node = once(document, "control")) read_control(context_, *node, spec_);
+        if (const Node* node = once(document, "reload")) read_reload(context_, *node, spec_);
+        if (const Node* node = once(document, "log")) read_log(context_, *node, spec_);
+    }
+
+    void read_scalars(const Document& document) {
+        if (const Node* version = document.root().find("version")) read_version(*version);
+        if (const Node* seed = once(document, "seed")) {
+            spec_.seed = context_.read(*seed, "seed", [](std::string_view text) {
+                return parse_count(text, std::numeric_limits<std::uint64_t>::max());
+            });
+        }
+        if (const Node* shards = once(document, "shards")) read_shards(*shards);
+        if (const Node* roots = document.root().find("data_roots")) {
+            for (const Node* item : context_.list(*roots, "data_roots")) {
+                auto root = context_.text(*item, "data_roots");
+                if (root) spec_.data_roots.push_back(std::move(*root));
+            }
+        }
+        if (const Node* tls = document.root().find("tls")) {
+            context_.found.error(tls->position,
+                                 {"not-available",
+                                  "tls is not served by this version",
+                                  {},
+                                  "leave it out; use a unix socket or a tunnel where it matters"});
+        }
+    }
+
+    void read_version(const Node& node) {
+        const auto version = context_.text(node, "version");
+        if (!version || *version == "1") return;
+        context_.found.error(node.position, {"bad-version",
+                                             "version is 1, not " + config::quoted(*version),
+                                             {},
+                                             "write version: 1"});
+    }
+
+    void read_shards(const Node& node) {
+        const auto shards = context_.read(
+            node, "shards", [](std::string_view text) { return parse_count(text, shards_max); });
+        if (!shards) return;
+        spec_.shards = static_cast<unsigned>(*shards);
+        if (*shards == 0) {
+            context_.found.error(
+                node.position,
+                {"bad-number", "shards is at least 1", {}, "leave it out for one a core"});
+        }
+    }
+
+    Context context_;
+    Spec spec_;
+    std::vector<Document> documents_;
+    Defaults defaults_;
+    std::map<std::string_view, const Node*> seen_;
+};
+
+}  // namespace
+
+std::optional<Spec> load_file(const std::string& path, Diagnostics& found,
+                              const Surroundings& around) {
+    Loader loader(found, around);
+    loader.add_file(path, {});
+    return loader.finish();
+}
+
+std::optional<Spec> load_text(std::string name, std::string text, Diagnostics& found,
+                              const Surroundings& around) {
+    Loader loader(found, around);
+    loader.add_text(std::move(name), std::move(text));
+    return loader.finish();
+}
+
+}  // namespace config

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "config/diagnostic.h"
+#include "config/source.h"
+#include "config/spec.h"
+
+namespace config {
+
+/// What a table file may see of its surroundings.
+struct Surroundings {
+    /// Value of an environment variable; nothing if it is unset. Default: the process's own.
+    std::function<std::optional<std::string>(const std::string& name)> variable;
+};
+
+/// Reads and checks a table file and those it includes. Opens no store; looks at the size of
+/// existing files. Nothing if there are errors; `found` has them all, and warnings and notes in any
+/// case.
+std::optional<Spec> load_file(const std::string& path, Diagnostics& found,
+                              const Surroundings& around = {});
+
+/// The same for a text that is at hand, called `name` in messages; its includes are relative to the
+/// working folder.
+std::optional<Spec> load_text(std::string name, std::string text, Diagnostics& found,
+                              const Surroundings& around = {});
+
+}  // namespace config

@@ -1,0 +1,138 @@
+#include <limits>
+#include <string>
+
+#include "config/sections.h"
+#include "config/segments.h"
+
+namespace config {
+namespace {
+
+constexpr std::string_view store_types[] = {"memory", "file", "nbd"};
+constexpr std::string_view memory_keys[] = {"type", "size"};
+constexpr std::string_view file_keys[] = {"type",    "path",   "size",  "create",
+                                          "discard", "engine", "direct"};
+constexpr std::string_view device_keys[] = {"table", "map",         "read_only", "block_size",
+                                            "uuid",  "write_cache", "retry"};
+constexpr std::string_view defaults_keys[] = {"retry", "block_size"};
+constexpr std::string_view block_sizes[] = {"512", "4096"};
+constexpr std::size_t uuid_bytes_max = 128;  // As in dm.
+
+Value<std::uint64_t> size_value(std::string_view text) {
+    const auto sectors = parse_sectors(text, Bare::refused);
+    if (!sectors) return sectors;
+    if (*sectors == 0) {
+        return tl::unexpected(ValueError{"bad-size", quoted(text) + " holds nothing",
+                                         "a store needs at least one sector: 512B"});
+    }
+    if (*sectors > dmcore::table_sectors_max) {
+        return tl::unexpected(
+            ValueError{"too-large", quoted(text) + " is more than a device can have",
+                       "at most " + std::to_string(dmcore::table_sectors_max) + "s"});
+    }
+    return sectors;
+}
+
+Value<std::string> path_value(std::string_view text) {
+    if (!text.empty() && text.find(char{}) == std::string_view::npos) return std::string(text);
+    return tl::unexpected(ValueError{"bad-path", quoted(text) + " is not a path", {}});
+}
+
+Value<std::string> uuid_value(std::string_view text) {
+    if (!text.empty() && text.size() <= uuid_bytes_max) return std::string(text);
+    return tl::unexpected(ValueError{"bad-uuid", quoted(text) + " has not 1 to 128 bytes", {}});
+}
+
+void read_file_store(const Section& section, StoreSpec& store) {
+    static constexpr std::string_view discards[] = {"punch", "ignore"};
+    static constexpr std::string_view engines[] = {"auto", "threads", "io_uring"};
+    if (!section.require("path", store.position, "write path: FILE")) return;
+    section.set(store.path, "path", path_value);
+    store.path_position = section.find("path")->position;
+    section.set(store.create, "create", parse_boolean);
+    if (const auto discard = section.choice("discard", discards)) {
+        store.discard = static_cast<StoreSpec::Discard>(*discard);
+    }
+    if (const auto engine = section.choice("engine", engines)) {
+        if (*engine == 2)
+            section.not_available("engine");
+        else
+            store.engine = static_cast<StoreSpec::Engine>(*engine);
+    }
+    if (section.read("direct", parse_boolean).value_or(false))
+        section.not_available("direct", "false");
+}
+
+}  // namespace
+
+void read_defaults(Context& context, const Node& node, Defaults& to) {
+    const Section section(context, node, "defaults", defaults_keys);
+    if (const Node* retry = section.find("retry")) {
+        to.retry = read_retry(context, *retry, "defaults: retry");
+        to.retry_position = retry->position;
+    }
+    if (const auto size = section.choice("block_size", block_sizes)) {
+        to.block_bytes = *size == 0 ? 512 : 4096;
+    }
+}
+
+void read_store(Context& context, const Node::Entry& entry, Spec& spec) {
+    StoreSpec store;
+    const std::string what = "store " + quoted(entry.key);
+    store.name = entry.key;
+    store.position = entry.position;
+    if (const auto name = parse_name(entry.key); !name) {
+        context.error(entry.position, "store:", name.error());
+    }
+    // Which keys there are depends on the type.
+    const Node* type_node = entry.value->find("type");
+    const bool is_file = type_node != nullptr && type_node->text == "file";
+    const bool is_remote = type_node != nullptr && type_node->text == "nbd";
+    if (is_remote) {
+        context.found.error(type_node->position, {"not-available",
+                                                  what + ": type nbd is not served by this version",
+                                                  {},
+                                                  "use a store of type memory or file"});
+        return;
+    }
+    const Section section(context, *entry.value, what,
+                          is_file ? std::span<const std::string_view>(file_keys) : memory_keys);
+    if (!section.require("type", entry.position, "write type: memory or type: file")) return;
+    const auto type = section.choice("type", store_types);
+    if (!type) return;
+    store.type = static_cast<StoreSpec::Type>(*type);
+    store.size_given = section.find("size") != nullptr;
+    section.set(store.size_sectors, "size", size_value);
+    if (is_file)
+        read_file_store(section, store);
+    else
+        section.require("size", entry.position, "write size: 512MiB, or another");
+    spec.stores.push_back(std::move(store));
+}
+
+void read_device(Context& context, const Node::Entry& entry, const Defaults& defaults, Spec& spec) {
+    DeviceSpec device;
+    const std::string what = "device " + quoted(entry.key);
+    device.name = entry.key;
+    device.position = entry.position;
+    device.retry = defaults.retry;
+    device.retry_position = defaults.retry_position;
+    device.block_bytes = defaults.block_bytes;
+    if (const auto name = parse_name(entry.key); !name) {
+        context.error(entry.position, "device:", name.error());
+    }
+    const Section section(context, *entry.value, what, device_keys);
+    section.set(device.read_only, "read_only", parse_boolean);
+    section.set(device.uuid, "uuid", uuid_value);
+    section.not_available("write_cache", "none");
+    if (const auto size = section.choice("block_size", block_sizes)) {
+        device.block_bytes = *size == 0 ? 512 : 4096;
+    }
+    if (const Node* retry = section.find("retry")) {
+        device.retry = read_retry(context, *retry, what + ": retry");
+        device.retry_position = retry->position;
+    }
+    read_table(context, section, device);
+    spec.devices.push_back(std::move(device));
+}
+
+}  // namespace config

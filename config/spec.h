@@ -1,0 +1,149 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/cidr.h"
+#include "config/source.h"
+#include "dmcore/clock.h"
+#include "dmcore/retry.h"
+#include "dmcore/table.h"
+
+/// What a table file says, with nothing left to work out: names are resolved, sizes known,
+/// references checked. Plain values that compare by content. See user-experience 2 for the keys.
+namespace config {
+
+struct StoreSpec {
+    enum class Type : std::uint8_t { memory, file };
+    enum class Discard : std::uint8_t { punch, ignore };
+    enum class Engine : std::uint8_t { automatic, threads };
+
+    std::string name;
+    Position position;  // Of the name.
+    Type type = Type::memory;
+    std::uint64_t size_sectors = 0;  // What it offers; for a file without `size`, what was found.
+
+    // Files only:
+    std::string path;  // As written; relative to the working folder of the process.
+    Position path_position;
+    bool size_given = false;
+    bool create = false;
+    Discard discard = Discard::punch;
+    Engine engine = Engine::automatic;
+
+    friend bool operator==(const StoreSpec&, const StoreSpec&) = default;
+};
+
+/// Where a segment of a table was written. What was left out has no line.
+struct SegmentPlace {
+    Position row, start, length, target, args;
+    std::vector<Position>
+        words;  // Of the arguments; may be short: then `args` stands for the rest.
+
+    friend bool operator==(const SegmentPlace&, const SegmentPlace&) noexcept { return true; }
+};
+
+/// Where the rows of a table were written. Pasted text of a million rows keeps only line numbers.
+struct TablePlace {
+    Position table;                         // The value of `table`.
+    std::vector<SegmentPlace> segments;     // One a row, or...
+    std::vector<std::uint32_t> text_lines;  // ...the line of each row of pasted text.
+
+    /// The place that a dmcore::TableError means; the best there is if it names no word.
+    Position of(int row, int word, dmcore::TableError::Part part) const;
+
+    friend bool operator==(const TablePlace&, const TablePlace&) noexcept { return true; }
+};
+
+struct DeviceSpec {
+    std::string name;
+    Position position;  // Of the name.
+    std::vector<dmcore::RowSpec>
+        rows;  // Complete and valid: a dmcore::Table can be built from them.
+    TablePlace place;
+    std::uint64_t size_sectors = 0;
+    dmcore::RetryPolicy retry;
+    Position retry_position;  // Not written: `retry` is the transient default.
+    bool read_only = false;
+    std::uint32_t block_bytes = 512;  // 512 or 4096.
+    std::string uuid;
+    std::vector<std::string> below;  // Stores and devices that the rows name, each once.
+
+    friend bool operator==(const DeviceSpec&, const DeviceSpec&) = default;
+};
+
+struct ExportSpec {
+    std::string name;  // Empty: the default export.
+    Position position;
+    std::string device;
+    Position device_position;
+    bool read_only = false;  // Of the export itself; its device may be as well.
+    std::string description;
+    std::uint32_t max_connections = 0;  // 0: no bound of its own.
+    std::vector<Cidr> allow;            // Empty: everyone. Unix sockets are not asked.
+
+    friend bool operator==(const ExportSpec&, const ExportSpec&) = default;
+};
+
+struct ListenSpec {
+    std::string uri;  // As written: "tcp://127.0.0.1:10809", "unix:/run/nbd.sock".
+    Position position;
+    std::string host;  // TCP only; without brackets.
+    std::uint16_t port = 0;
+    std::string path;                  // Unix only; otherwise empty.
+    std::vector<std::string> exports;  // Offered here; empty: all.
+
+    bool is_unix() const noexcept { return !path.empty(); }
+    friend bool operator==(const ListenSpec&, const ListenSpec&) = default;
+};
+
+struct ControlSpec {
+    Position position;
+    std::string unix_path;  // Empty: not given.
+    unsigned mode = 0600;
+    std::string http_host;  // Empty: not given.
+    std::uint16_t http_port = 0;
+
+    friend bool operator==(const ControlSpec&, const ControlSpec&) = default;
+};
+
+struct ReloadSpec {
+    bool watch = true;
+    dmcore::Time drain = std::chrono::seconds(10);
+    bool allow_data_loss = false;
+
+    friend bool operator==(const ReloadSpec&, const ReloadSpec&) = default;
+};
+
+struct LogSpec {
+    enum class Level : std::uint8_t { debug, info, warning, error };
+    enum class Format : std::uint8_t { automatic, text, json };
+    Level level = Level::info;
+    Format format = Format::automatic;  // Text on a terminal, else JSON.
+
+    friend bool operator==(const LogSpec&, const LogSpec&) = default;
+};
+
+struct Spec {
+    std::vector<std::shared_ptr<const Source>>
+        sources;  // Table file first, then those it includes.
+    std::optional<std::uint64_t> seed;
+    unsigned shards = 0;  // 0: one a core.
+    std::vector<std::string> data_roots;
+    std::vector<StoreSpec> stores;  // In the order of the file, as all of these.
+    std::vector<DeviceSpec> devices;
+    std::vector<std::size_t> build_order;  // Indices of `devices`: what is below comes first.
+    std::vector<ExportSpec> exports;
+    std::vector<ListenSpec> listen;
+    ControlSpec control;
+    ReloadSpec reload;
+    LogSpec log;
+
+    const StoreSpec* find_store(std::string_view name) const noexcept;
+    const DeviceSpec* find_device(std::string_view name) const noexcept;
+};
+
+}  // namespace config
