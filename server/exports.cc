@@ -1,0 +1,36 @@
+#include "server/exports.h"
+
+#include <algorithm>
+
+namespace server {
+
+nbd::ExportInfo Export::info(unsigned shard) const {
+    const dmcore::Limits& limits = device_.lane(shard).limits();
+    nbd::ExportInfo info;
+    info.name = spec_.name;
+    info.description = spec_.description;
+    info.size_bytes = limits.size_sectors * dmcore::sector_bytes;
+    info.read_only = spec_.read_only || limits.read_only;
+    // The stack keeps all of these: a flush reaches every store [O-4], a store without FUA of its own
+    // writes and then flushes [O-5], and there is one cache, or none, for all connections.
+    info.can_flush = info.can_fua = info.can_zero = info.can_multi_conn = true;
+    info.can_trim = limits.discard;
+    info.min_block_bytes = limits.logical_block_bytes;
+    info.preferred_block_bytes = std::max(info.preferred_block_bytes, info.min_block_bytes);
+    return info;
+}
+
+bool Export::admits(const std::optional<config::Address>& address) const {
+    if (spec_.max_connections != 0 && connections() >= spec_.max_connections) return false;
+    if (!address || spec_.allow.empty()) return true;
+    return std::any_of(spec_.allow.begin(), spec_.allow.end(),
+                       [&](const config::Cidr& range) { return range.contains(*address); });
+}
+
+std::shared_ptr<const Export> ExportTable::find(std::string_view name) const noexcept {
+    const auto found = std::find_if(all_.begin(), all_.end(),
+                                    [&](const auto& each) { return each->spec().name == name; });
+    return found == all_.end() ? nullptr : *found;
+}
+
+}  // namespace server

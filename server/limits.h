@@ -1,0 +1,40 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+#include "server/nbd/limits.h"
+
+/// Every bound of the server outside the protocol code (server/nbd/limits.h) and the control plane. A
+/// full one slows the reader; it never fails a request.
+namespace server::limits {
+
+inline constexpr std::size_t connections_max = 1024;
+inline constexpr std::chrono::seconds handshake_time{10};  // From accept to transmission.
+
+/// Of one connection; a request counts until its reply has been sent.
+inline constexpr std::size_t requests_in_flight_max = 128;
+inline constexpr std::size_t connection_bytes_max = 64U << 20;
+
+/// Of one shard: data of requests and replies.
+inline constexpr std::size_t shard_buffer_bytes = 256U << 20;
+/// Kept for reuse by a shard when nobody needs them.
+inline constexpr std::size_t cached_buffer_bytes = 32U << 20;
+/// What one receive call takes at most beyond the payload it is in.
+inline constexpr std::size_t receive_bytes = 256U << 10;
+/// Pieces of one gathered send.
+inline constexpr std::size_t send_pieces = 256;
+
+inline constexpr std::size_t threads_per_file = 4;
+inline constexpr std::chrono::milliseconds accept_pause{100};  // When descriptors run out.
+
+/// A peer that vanished without a word is noticed after about this long.
+inline constexpr std::chrono::seconds keepalive_idle{15};
+inline constexpr std::chrono::seconds keepalive_interval{5};
+inline constexpr int keepalive_probes = 3;
+
+static_assert(connection_bytes_max >= 2 * nbd::payload_bytes_max);
+static_assert(shard_buffer_bytes >= connection_bytes_max);
+
+}  // namespace server::limits

@@ -1,0 +1,339 @@
+#include "server/net/connection.h"
+
+#include <poll.h>
+#include <spdlog/spdlog.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "server/exports.h"
+#include "server/net/shard.h"
+
+namespace server {
+namespace {
+
+constexpr std::chrono::milliseconds hangup_interval{250};
+constexpr int unread_receives_max = 16;
+
+bool would_block(ssize_t result) noexcept {
+    return result < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
+}
+
+/// Is the last thing in the socket a DISC? Then the client may have closed its half on purpose.
+bool ends_with_disconnect(int fd, std::span<std::byte> scratch) {
+    int waiting = 0;
+    if (::ioctl(fd, FIONREAD, &waiting) != 0) return false;
+    const auto bytes = static_cast<std::size_t>(waiting);
+    nbd::RequestHeader header;
+    if (bytes < sizeof header || bytes > scratch.size()) return false;
+    if (::recv(fd, scratch.data(), bytes, MSG_PEEK | MSG_DONTWAIT) != waiting) return false;
+    std::memcpy(&header, scratch.data() + bytes - sizeof header, sizeof header);
+    return header.magic == nbd::request_magic &&
+           header.type == static_cast<std::uint16_t>(nbd::Command::disconnect);
+}
+
+}  // namespace
+
+/// What this client may see: of its listener, and by the exports' own rules.
+class Connection::Offered final : public nbd::ExportList {
+  public:
+    Offered(const Connection& owner, std::vector<std::string> names)
+        : owner_(owner), names_(std::move(names)) {}
+
+    std::shared_ptr<const nbd::ExportInfo> find(std::string_view name) const override {
+        const auto found = owner_.exports_->find(name);
+        if (found == nullptr || !offers(*found)) return nullptr;
+        return std::make_shared<nbd::ExportInfo>(found->info(owner_.shard_.index()));
+    }
+
+    std::vector<std::shared_ptr<const nbd::ExportInfo>> list() const override {
+        std::vector<std::shared_ptr<const nbd::ExportInfo>> infos;
+        for (const auto& each : owner_.exports_->all()) {
+            if (!offers(*each)) continue;
+            infos.push_back(
+                std::make_shared<nbd::ExportInfo>(each->info(owner_.shard_.index())));
+        }
+        return infos;
+    }
+
+  private:
+    bool offers(const Export& one) const {
+        const bool named = names_.empty() || std::find(names_.begin(), names_.end(),
+                                                       one.spec().name) != names_.end();
+        return named && one.admits(owner_.peer_.address);
+    }
+
+    const Connection& owner_;
+    std::vector<std::string> names_;
+};
+
+Connection::Connection(Shard& shard, Socket socket, Peer peer,
+                       std::shared_ptr<const ExportTable> exports,
+                       std::vector<std::string> offered)
+    : shard_(shard),
+      socket_(std::move(socket)),
+      peer_(std::move(peer)),
+      exports_(std::move(exports)),
+      offered_(std::make_unique<Offered>(*this, std::move(offered))),
+      handshake_(std::make_unique<nbd::Handshake>(*offered_)),
+      handshake_timer_(
+          [](void* self) noexcept {
+              static_cast<Connection*>(self)->close("no handshake within its time");
+          },
+          this),
+      hangup_timer_([](void* self) noexcept { static_cast<Connection*>(self)->watch_for_hangup(); },
+                    this) {}
+
+Connection::~Connection() {
+    if (counted_) export_->leave();
+}
+
+void Connection::start() {
+    const auto greeting = nbd::Handshake::greeting();
+    handshake_output_.assign(greeting.begin(), greeting.end());
+    shard_.arm(handshake_timer_, shard_.now() + limits::handshake_time);
+    wait_for_input();
+    attend();
+}
+
+void Connection::attend() noexcept {
+    if (attended_) return;
+    attended_ = true;
+    shard_.attend(*this);
+}
+
+void Connection::wait_for_input() {
+    if (reading_ || at_end_ || closed_) return;
+    reading_ = true;
+    shard_.disarm(hangup_timer_);
+    socket_.async_wait(Socket::wait_read, [self = shared_from_this()](std::error_code error) {
+        self->reading_ = false;
+        if (!error && !self->closed_) self->on_readable();
+    });
+}
+
+void Connection::on_readable() {
+    if (session_ != nullptr && !session_->may_read()) {
+        attend();
+        return;
+    }
+    if (receive() && unread_.empty()) wait_for_input();
+    attend();
+}
+
+/// One receive call: payload goes straight to its request, what follows to the shard's scratch.
+bool Connection::receive() {
+    const std::span<std::byte> room =
+        session_ == nullptr ? std::span<std::byte>{} : session_->payload_room();
+    const std::span<std::byte> scratch = shard_.receive_buffer();
+    std::array<iovec, 2> pieces{{{room.data(), room.size()}, {scratch.data(), scratch.size()}}};
+    const ssize_t got = ::readv(socket_.native_handle(), pieces.data(), 2);
+    if (would_block(got)) return true;
+    if (got <= 0) {
+        at_end_ = true;
+        const bool leaving = session_ != nullptr && session_->leaving();
+        if (!leaving) close(got < 0 ? std::strerror(errno) : "");
+        return false;
+    }
+    const auto bytes = static_cast<std::size_t>(got);
+    const std::size_t payload = std::min(bytes, room.size());
+    if (payload > 0) session_->payload_arrived(payload);
+    if (bytes > payload) received(scratch.first(bytes - payload));
+    return !closed_;
+}
+
+void Connection::received(std::span<const std::byte> in) {
+    if (session_ == nullptr) {
+        negotiate(in);
+        return;
+    }
+    const std::size_t taken = session_->feed(in);
+    unread_.assign(in.begin() + static_cast<std::ptrdiff_t>(taken), in.end());
+}
+
+void Connection::negotiate(std::span<const std::byte> in) {
+    using State = nbd::Handshake::State;
+    const std::size_t taken = handshake_->feed(in, handshake_output_);
+    const std::span<const std::byte> rest = in.subspan(taken);
+    switch (handshake_->state()) {
+        case State::negotiating:
+            unread_.assign(rest.begin(), rest.end());  // Paused until its output is sent.
+            return;
+        case State::transmission:
+            if (enter()) received(rest);
+            return;
+        case State::aborted:
+        case State::dropped:
+            send_handshake();
+            close(handshake_->reason());
+            return;
+    }
+}
+
+bool Connection::enter() {
+    shard_.disarm(handshake_timer_);
+    export_ = exports_->find(handshake_->granted_export()->name);
+    export_->enter();
+    counted_ = true;
+    session_ = std::make_unique<nbd::Session>(
+        export_->device().lane(shard_.index()), *handshake_->granted_export(), handshake_->terms(),
+        shard_.resources(),
+        [](void* self) noexcept { static_cast<Connection*>(self)->attend(); }, this);
+    spdlog::debug("client {} entered export '{}'", peer_.name, export_->spec().name);
+    return true;
+}
+
+void Connection::end_turn() {
+    attended_ = false;
+    if (closed_) {
+        retire();
+        return;
+    }
+    send();
+    const bool negotiating = session_ == nullptr;
+    if (closed_ || (negotiating && !handshake_output_.empty())) return;
+    if (negotiating || session_->may_read()) {
+        read_on();
+    } else if (!reading_ && !hangup_timer_.armed) {
+        shard_.arm(hangup_timer_, shard_.now() + hangup_interval);
+    }
+    if (closed_ || session_ == nullptr) return;
+    if (!session_->fault().empty()) {
+        close(session_->fault());
+    } else if (session_->leaving() && session_->idle()) {
+        close("");
+    }
+}
+
+/// First what was received and could not be taken, then the socket.
+void Connection::read_on() {
+    if (hangup_timer_.armed && hung_up()) {
+        close("the client is gone");
+        return;
+    }
+    if (unread_.empty()) {
+        wait_for_input();
+        return;
+    }
+    std::vector<std::byte> again;
+    again.swap(unread_);
+    received(again);
+    attend();
+}
+
+void Connection::send() {
+    if (writing_) return;
+    if (session_ == nullptr || !handshake_output_.empty()) {
+        if (!send_handshake() || session_ == nullptr) return;
+    }
+    std::array<iovec, limits::send_pieces> pieces;
+    for (;;) {
+        msghdr message{};
+        message.msg_iov = pieces.data();
+        message.msg_iovlen = session_->output(pieces);
+        if (message.msg_iovlen == 0) return;
+        const ssize_t sent = ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL);
+        if (would_block(sent)) return wait_for_room();
+        if (sent < 0) return close(std::strerror(errno));
+        session_->sent(static_cast<std::size_t>(sent));
+        attend();  // What was sent has made room to read.
+    }
+}
+
+/// True once all of it has gone.
+bool Connection::send_handshake() {
+    while (!handshake_output_.empty()) {
+        const ssize_t sent = ::send(socket_.native_handle(), handshake_output_.data(),
+                                    handshake_output_.size(), MSG_NOSIGNAL);
+        if (would_block(sent)) {
+            wait_for_room();
+            return false;
+        }
+        if (sent < 0) {
+            close(std::strerror(errno));
+            return false;
+        }
+        handshake_output_.erase(handshake_output_.begin(), handshake_output_.begin() + sent);
+    }
+    return true;
+}
+
+void Connection::wait_for_room() {
+    writing_ = true;
+    socket_.async_wait(Socket::wait_write, [self = shared_from_this()](std::error_code error) {
+        self->writing_ = false;
+        if (!error && !self->closed_) self->attend();
+    });
+}
+
+bool Connection::hung_up() {
+    pollfd fd{socket_.native_handle(), POLLRDHUP, 0};
+    if (::poll(&fd, 1, 0) <= 0) return false;
+    return !ends_with_disconnect(fd.fd, shard_.receive_buffer());
+}
+
+/// While its socket is not read, a client that is gone is noticed here [O-2]. Parts of it that are
+/// issued before hold their ranges, so nothing newer can be overtaken meanwhile.
+void Connection::watch_for_hangup() {
+    if (closed_ || reading_) return;
+    if (hung_up()) {
+        close("the client is gone");
+        return;
+    }
+    shard_.arm(hangup_timer_, shard_.now() + hangup_interval);
+}
+
+void Connection::drain() {
+    if (closed_) return;
+    if (session_ == nullptr) {
+        close("");
+        return;
+    }
+    session_->drain();
+    attend();
+}
+
+void Connection::give_up() {
+    if (closed_) return;
+    const bool tells = session_ != nullptr && session_->structured();
+    if (tells) {
+        session_->shut_down();
+        shard_.abandon(session_->origin());
+        attend();
+    }
+    // A turn later: what just ended has been sent by then.
+    shard_.post([self = shared_from_this()] { self->close("the server is going away"); });
+}
+
+void Connection::close(std::string_view why) {
+    if (closed_) return;
+    closed_ = true;
+    if (!why.empty()) spdlog::info("client {} dropped: {}", peer_.name, why);
+    shard_.disarm(handshake_timer_);
+    shard_.disarm(hangup_timer_);
+    // Unread bytes at close() would turn into a reset that may cost the client its last replies.
+    for (int i = 0; i < unread_receives_max; ++i) {
+        const auto scratch = shard_.receive_buffer();
+        if (::recv(socket_.native_handle(), scratch.data(), scratch.size(), MSG_DONTWAIT) <= 0) break;
+    }
+    std::error_code ignored;
+    socket_.shutdown(Socket::shutdown_both, ignored);
+    socket_.close(ignored);
+    if (session_ != nullptr) {
+        session_->die();
+        shard_.abandon(session_->origin());
+    }
+    attend();
+}
+
+/// The last reference of the shard goes when nothing of the session is below any more.
+void Connection::retire() {
+    if (session_ != nullptr && !session_->idle()) return;
+    shard_.remove(shared_from_this());
+}
+
+}  // namespace server

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <asio/generic/stream_protocol.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/cidr.h"
+#include "dmcore/clock.h"
+#include "server/nbd/handshake.h"
+#include "server/nbd/session.h"
+
+namespace server {
+
+class Export;
+class ExportTable;
+class Shard;
+
+/// Where a connection came from, for logs, allow-lists and limits.
+struct Peer {
+    std::string name;  // "127.0.0.1:40812", or "unix"
+    std::optional<config::Address> address;  // None for unix sockets, which no allow-list concerns.
+};
+
+/// One client: its socket, then its handshake, then its session. Lives on one shard from accept on,
+/// kept by it until the last of its requests has ended.
+class Connection : public std::enable_shared_from_this<Connection> {
+  public:
+    using Socket = asio::generic::stream_protocol::socket;
+
+    Connection(Shard& shard, Socket socket, Peer peer, std::shared_ptr<const ExportTable> exports,
+               std::vector<std::string> offered);
+    virtual ~Connection();
+
+    /// Sends the greeting. On the shard.
+    void start();
+    /// Sends what there is, reads on if it may, ends if it is over. At the end of a turn.
+    void end_turn();
+    /// No more requests: closes when what is in flight has been answered.
+    void drain();
+    /// Closes now; a client that understands error texts hears that the server goes away.
+    void give_up();
+
+    const Peer& peer() const noexcept { return peer_; }
+
+  private:
+    class Offered;
+
+    void wait_for_input();
+    void on_readable();
+    bool receive();
+    void received(std::span<const std::byte> in);
+    void negotiate(std::span<const std::byte> in);
+    bool enter();
+    void attend() noexcept;
+    void send();
+    bool send_handshake();
+    void wait_for_room();
+    void read_on();
+    void watch_for_hangup();
+    bool hung_up();
+    void close(std::string_view why);
+    void retire();
+
+    Shard& shard_;
+    Socket socket_;
+    Peer peer_;
+    std::shared_ptr<const ExportTable> exports_;
+    std::unique_ptr<Offered> offered_;
+    std::unique_ptr<nbd::Handshake> handshake_;
+    nbd::Bytes handshake_output_;
+    std::vector<std::byte> unread_;  // Received, but a bound of the session is reached.
+    std::shared_ptr<const Export> export_;
+    std::unique_ptr<nbd::Session> session_;
+    dmcore::Timer handshake_timer_;
+    dmcore::Timer hangup_timer_;
+
+    bool attended_ = false;
+    bool reading_ = false;   // A wait for input is under way.
+    bool writing_ = false;   // A wait for room to send is under way.
+    bool at_end_ = false;    // The client sends nothing more.
+    bool closed_ = false;
+    bool counted_ = false;   // As a client of export_.
+};
+
+}  // namespace server

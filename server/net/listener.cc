@@ -1,0 +1,216 @@
+#include "server/net/listener.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <spdlog/spdlog.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+
+#include "server/exports.h"
+
+namespace server {
+namespace {
+
+std::atomic<std::size_t> connections{0};  // Of the process [limits::connections_max].
+
+[[noreturn]] void fail(const config::ListenSpec& spec, const char* step) {
+    const int error = errno;
+    throw ListenError("can't listen on " + spec.uri + ": " + step + ": " + std::strerror(error),
+                      error == EADDRINUSE);
+}
+
+int listen_tcp(const config::ListenSpec& spec) {
+    addrinfo hints{};
+    hints.ai_socktype = SOCK_STREAM;
+    hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+    addrinfo* found = nullptr;
+    const std::string port = std::to_string(spec.port);
+    if (const int error = ::getaddrinfo(spec.host.c_str(), port.c_str(), &hints, &found)) {
+        throw ListenError("can't listen on " + spec.uri + ": " + ::gai_strerror(error), false);
+    }
+    const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owned(found, ::freeaddrinfo);
+    const int fd = ::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) fail(spec, "socket");
+    const int on = 1;
+    ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (::bind(fd, found->ai_addr, found->ai_addrlen) == 0) return fd;
+    const int error = errno;
+    ::close(fd);
+    errno = error;
+    fail(spec, "bind");
+}
+
+sockaddr_un unix_address(const config::ListenSpec& spec) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (spec.path.size() >= sizeof address.sun_path) {
+        throw ListenError("can't listen on " + spec.uri + ": the path is longer than " +
+                              std::to_string(sizeof address.sun_path - 1) + " bytes",
+                          false);
+    }
+    std::memcpy(address.sun_path, spec.path.c_str(), spec.path.size() + 1);
+    return address;
+}
+
+/// Is somebody serving there?
+bool answers(const sockaddr_un& address) {
+    const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return true;
+    const bool connected =
+        ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+    ::close(fd);
+    return connected;
+}
+
+int listen_unix(const config::ListenSpec& spec) {
+    const sockaddr_un address = unix_address(spec);
+    const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) fail(spec, "socket");
+    const auto* where = reinterpret_cast<const sockaddr*>(&address);
+    if (::bind(fd, where, sizeof address) == 0) return fd;
+    const bool stale = errno == EADDRINUSE && !answers(address);
+    if (stale && ::unlink(address.sun_path) == 0 && ::bind(fd, where, sizeof address) == 0) return fd;
+    const int error = stale ? errno : EADDRINUSE;
+    ::close(fd);
+    errno = error;
+    fail(spec, "bind");
+}
+
+std::string host_text(const sockaddr_storage& from, Peer& peer) {
+    char text[INET6_ADDRSTRLEN] = "";
+    config::Address address{};
+    if (from.ss_family == AF_INET) {
+        const auto& in = reinterpret_cast<const sockaddr_in&>(from);
+        ::inet_ntop(AF_INET, &in.sin_addr, text, sizeof text);
+        address[10] = address[11] = 0xff;
+        std::memcpy(address.data() + 12, &in.sin_addr, 4);
+        peer.address = address;
+        return std::string(text) + ":" + std::to_string(ntohs(in.sin_port));
+    }
+    const auto& in = reinterpret_cast<const sockaddr_in6&>(from);
+    ::inet_ntop(AF_INET6, &in.sin6_addr, text, sizeof text);
+    std::memcpy(address.data(), &in.sin6_addr, 16);
+    peer.address = address;
+    return "[" + std::string(text) + "]:" + std::to_string(ntohs(in.sin6_port));
+}
+
+void set_tcp_options(int fd) {
+    const int on = 1;
+    const int idle = static_cast<int>(limits::keepalive_idle.count());
+    const int interval = static_cast<int>(limits::keepalive_interval.count());
+    const unsigned user_ms =
+        static_cast<unsigned>(idle + interval * limits::keepalive_probes) * 1000;
+    ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    ::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+    ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+    ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &limits::keepalive_probes, sizeof(int));
+    ::setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_ms, sizeof user_ms);
+}
+
+/// Ends with the connection, on whatever thread that happens.
+struct Counted {
+    Counted() { ++connections; }
+    ~Counted() { --connections; }
+    Counted(const Counted&) = delete;
+    Counted& operator=(const Counted&) = delete;
+};
+
+struct CountedConnection : Counted, Connection {
+    using Connection::Connection;
+};
+
+}  // namespace
+
+Listener::Listener(asio::io_context& control, Shards& shards, config::ListenSpec spec)
+    : control_(control),
+      shards_(shards),
+      spec_(std::move(spec)),
+      socket_(control, spec_.is_unix() ? listen_unix(spec_) : listen_tcp(spec_)),
+      pause_(control) {
+    if (::listen(socket_.native_handle(), SOMAXCONN) != 0) fail(spec_, "listen");
+}
+
+Listener::~Listener() { stop(); }
+
+void Listener::stop() {
+    if (!socket_.is_open()) return;
+    std::error_code ignored;
+    socket_.close(ignored);
+    pause_.cancel();
+    if (spec_.is_unix()) ::unlink(spec_.path.c_str());
+}
+
+/// The one it got, where port 0 asked for any.
+std::uint16_t Listener::port() const {
+    sockaddr_storage own{};
+    socklen_t length = sizeof own;
+    auto* address = reinterpret_cast<sockaddr*>(&own);
+    if (::getsockname(const_cast<asio::posix::stream_descriptor&>(socket_).native_handle(), address,
+                      &length) != 0) {
+        return spec_.port;
+    }
+    // sin_port and sin6_port are the same two bytes.
+    return ntohs(reinterpret_cast<const sockaddr_in&>(own).sin_port);
+}
+
+std::string Listener::uri() const {
+    if (spec_.is_unix()) return "nbd+unix:///?socket=" + spec_.path;
+    const bool six = spec_.host.find(':') != std::string::npos;
+    return "nbd://" + (six ? "[" + spec_.host + "]" : spec_.host) + ":" + std::to_string(port());
+}
+
+void Listener::start(std::shared_ptr<const ExportTable> exports) {
+    exports_ = std::move(exports);
+    accept();
+}
+
+void Listener::accept() {
+    socket_.async_wait(asio::posix::stream_descriptor::wait_read, [this](std::error_code error) {
+        if (error) return;
+        if (connections >= limits::connections_max) return pause();
+        sockaddr_storage from{};
+        socklen_t length = sizeof from;
+        const int fd = ::accept4(socket_.native_handle(), reinterpret_cast<sockaddr*>(&from),
+                                 &length, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM)) return pause();
+        if (fd >= 0) take(fd, from);
+        accept();
+    });
+}
+
+/// Out of connections or descriptors: the next client waits a little, and nobody spins.
+void Listener::pause() {
+    pause_.expires_after(limits::accept_pause);
+    pause_.async_wait([this](std::error_code error) {
+        if (!error) accept();
+    });
+}
+
+void Listener::take(int fd, const sockaddr_storage& from) {
+    Peer peer;
+    if (spec_.is_unix()) {
+        peer.name = "unix";
+    } else {
+        peer.name = host_text(from, peer);
+        set_tcp_options(fd);
+    }
+    Shard& shard = shards_[next_shard_++ % shards_.shards()];
+    shard.post([&shard, fd, peer, exports = exports_, family = from.ss_family,
+                offered = spec_.exports] {
+        const asio::generic::stream_protocol protocol(family, family == AF_UNIX ? 0 : IPPROTO_TCP);
+        auto connection = std::make_shared<CountedConnection>(
+            shard, Connection::Socket(shard.io(), protocol, fd), peer, exports, offered);
+        shard.add(connection);
+        connection->start();
+    });
+}
+
+}  // namespace server

@@ -1,0 +1,157 @@
+#include "server/net/shard.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cassert>
+#include <system_error>
+
+#include "server/net/connection.h"
+
+namespace server {
+namespace {
+
+int make_bell() {
+    const int fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (fd < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
+    return fd;
+}
+
+}  // namespace
+
+Shard::Shard(unsigned index)
+    : index_(index),
+      receive_buffer_(limits::receive_bytes),
+      timer_(io_),
+      bell_(io_, make_bell()) {
+    refresh_time();
+    wait_for_posts();
+}
+
+Shard::~Shard() { assert(!thread_.joinable()); }
+
+void Shard::start() {
+    thread_ = std::thread([this] { loop(); });
+}
+
+void Shard::stop() {
+    post([this] { stopping_ = true; });
+    thread_.join();
+}
+
+void Shard::loop() {
+    while (!stopping_) {
+        io_.run_one();  // The only place that sleeps.
+        refresh_time();
+        io_.poll();
+        finish_turn();
+    }
+}
+
+/// Sending frees buffers, which lets connections read on, which makes work again.
+void Shard::finish_turn() {
+    std::vector<Connection*> now;
+    do {
+        agenda_.run_all();
+        now.clear();
+        now.swap(attended_);
+        for (Connection* connection : now) connection->end_turn();
+    } while (!agenda_.empty() || !attended_.empty());
+    now.clear();
+    if (attended_.capacity() == 0) attended_.swap(now);  // Keeps its memory for the next turn.
+}
+
+void Shard::attend(Connection& connection) { attended_.push_back(&connection); }
+
+void Shard::add(std::shared_ptr<Connection> connection) { connections_.insert(std::move(connection)); }
+
+void Shard::remove(const std::shared_ptr<Connection>& connection) {
+    connections_.erase(connection);
+}
+
+void Shard::abandon(const dmcore::Origin& origin) noexcept {
+    for (dmcore::Lane* lane : lanes_) lane->abandon(origin);
+}
+
+void Shard::refresh_time() noexcept {
+    now_ = std::chrono::duration_cast<dmcore::Time>(
+        std::chrono::steady_clock::now().time_since_epoch());
+}
+
+void Shard::ring() noexcept {
+    const std::uint64_t one = 1;
+    // Only fails when it is rung already.
+    [[maybe_unused]] const auto written = ::write(bell_.native_handle(), &one, sizeof one);
+}
+
+void Shard::post(std::function<void()> what) {
+    const std::lock_guard lock(posts_mutex_);
+    posts_.push_back(std::move(what));
+    ring();
+}
+
+void Shard::finished(dmcore::Bio& bio) noexcept {
+    const std::lock_guard lock(posts_mutex_);
+    const bool first = finished_.empty();
+    finished_.push_back(bio);
+    if (first) ring();
+}
+
+void Shard::wait_for_posts() {
+    bell_.async_wait(asio::posix::stream_descriptor::wait_read, [this](std::error_code error) {
+        if (error) return;
+        take_posts();
+        wait_for_posts();
+    });
+}
+
+void Shard::take_posts() {
+    std::uint64_t count = 0;
+    [[maybe_unused]] const auto got = ::read(bell_.native_handle(), &count, sizeof count);
+    std::vector<std::function<void()>> posts;
+    dmcore::Queue<dmcore::Bio> finished;
+    {
+        const std::lock_guard lock(posts_mutex_);
+        posts.swap(posts_);
+        finished.append(finished_);
+    }
+    while (dmcore::Bio* bio = finished.pop()) bio->end();
+    for (const auto& what : posts) what();
+}
+
+void Shard::arm(dmcore::Timer& timer, dmcore::Time due) noexcept {
+    if (timer.armed && timer.due == due) return;
+    if (timer.armed) timers_.erase({timer.due, &timer});
+    timer.armed = true;
+    timer.due = due;
+    const auto at = timers_.emplace(due, &timer).first;
+    if (at == timers_.begin()) wait_for_timers();
+}
+
+void Shard::disarm(dmcore::Timer& timer) noexcept {
+    if (!timer.armed) return;
+    timer.armed = false;
+    timers_.erase({timer.due, &timer});
+}
+
+void Shard::wait_for_timers() {
+    if (timers_.empty()) return;
+    timer_.expires_at(std::chrono::steady_clock::time_point(
+        std::chrono::duration_cast<std::chrono::steady_clock::duration>(timers_.begin()->first)));
+    timer_.async_wait([this](std::error_code error) {
+        if (!error) fire_timers();
+    });
+}
+
+void Shard::fire_timers() {
+    refresh_time();
+    while (!timers_.empty() && timers_.begin()->first <= now_) {
+        dmcore::Timer* timer = timers_.begin()->second;
+        timers_.erase(timers_.begin());
+        timer->armed = false;
+        timer->fire(timer->owner);
+    }
+    wait_for_timers();
+}
+
+}  // namespace server

@@ -1,0 +1,95 @@
+#pragma once
+
+#include <asio/io_context.hpp>
+#include <asio/posix/stream_descriptor.hpp>
+#include <asio/steady_timer.hpp>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "dmcore/agenda.h"
+#include "dmcore/clock.h"
+#include "server/limits.h"
+#include "server/nbd/session.h"
+#include "server/stores/inbox.h"
+
+namespace server {
+
+class Connection;
+
+/// One thread and all it owns: loop, clock, agenda, buffers, connections. Nothing here is shared but
+/// what says "any thread". One turn of the loop: sleep for readiness, take all that is ready, run the
+/// agenda until nothing is left, send what there is to send.
+class Shard final : public dmcore::Clock, public Inbox {
+  public:
+    explicit Shard(unsigned index);
+    ~Shard() override;
+
+    void start();
+    /// Ends the loop and waits for its thread. All connections must be gone.
+    void stop();
+
+    /// Runs `what` on this shard. Any thread.
+    void post(std::function<void()> what);
+    /// Ends a bio that a store has finished on another thread; its failure, if any, is set. Any thread.
+    void finished(dmcore::Bio& bio) noexcept override;
+
+    // Clock: the time at which this turn began.
+    dmcore::Time now() const noexcept override { return now_; }
+    void arm(dmcore::Timer& timer, dmcore::Time due) noexcept override;
+    void disarm(dmcore::Timer& timer) noexcept override;
+
+    unsigned index() const noexcept { return index_; }
+    dmcore::Agenda& agenda() noexcept { return agenda_; }
+    asio::io_context& io() noexcept { return io_; }
+    nbd::SessionResources& resources() noexcept { return resources_; }
+    /// Scratch for one receive call; whoever receives uses it up at once.
+    std::span<std::byte> receive_buffer() noexcept { return receive_buffer_; }
+
+    /// Looks at the connection at the end of this turn: it may have something to send, or end.
+    void attend(Connection& connection);
+    void add(std::shared_ptr<Connection> connection);
+    void remove(const std::shared_ptr<Connection>& connection);
+    /// Every lane of this shard, for abandon().
+    void set_lanes(std::vector<dmcore::Lane*> lanes) { lanes_ = std::move(lanes); }
+    /// What waits on any device for `origin` ends now, with `shutdown` [O-2].
+    void abandon(const dmcore::Origin& origin) noexcept;
+    const std::set<std::shared_ptr<Connection>>& connections() const noexcept { return connections_; }
+
+  private:
+    void loop();
+    void finish_turn();
+    void wait_for_posts();
+    void take_posts();
+    void ring() noexcept;
+    void wait_for_timers();
+    void fire_timers();
+    void refresh_time() noexcept;
+
+    const unsigned index_;
+    asio::io_context io_{ASIO_CONCURRENCY_HINT_UNSAFE};
+    dmcore::Agenda agenda_;
+    nbd::Buffers buffers_{limits::shard_buffer_bytes};
+    nbd::SessionResources resources_{agenda_, buffers_};
+    std::vector<std::byte> receive_buffer_;
+    dmcore::Time now_{};
+    bool stopping_ = false;
+
+    std::set<std::pair<dmcore::Time, dmcore::Timer*>> timers_;
+    asio::steady_timer timer_;
+
+    asio::posix::stream_descriptor bell_;  // An eventfd: posts, and bios that stores have finished.
+    std::mutex posts_mutex_;               // Guards the next two.
+    std::vector<std::function<void()>> posts_;
+    dmcore::Queue<dmcore::Bio> finished_;
+
+    std::set<std::shared_ptr<Connection>> connections_;
+    std::vector<Connection*> attended_;
+    std::vector<dmcore::Lane*> lanes_;
+    std::thread thread_;
+};
+
+}  // namespace server
