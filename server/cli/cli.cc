@@ -1,0 +1,345 @@
+#include "server/cli/cli.h"
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <functional>
+
+#include "config/closest.h"
+#include "config/diagnostic.h"
+#include "config/values.h"
+#include "server/cli/embedded.h"
+#include "server/cli/exit.h"
+#include "server/cli/verbs.h"
+
+namespace server::cli {
+namespace {
+
+constexpr unsigned shards_max = 256;
+
+/// Help with the examples first.
+class ExamplesFirst : public CLI::Formatter {
+  public:
+    std::string make_help(const CLI::App* app, std::string name,
+                          CLI::AppFormatMode mode) const override {
+        if (mode == CLI::AppFormatMode::Sub) return make_expanded(app);
+        return make_description(app) + "\nExamples:\n" + make_footer(app) + "\n" +
+               make_usage(app, std::move(name)) + make_positionals(app) + make_groups(app, mode) +
+               make_subcommands(app, mode);
+    }
+};
+
+std::string version_text() {
+#ifdef __clang__
+    constexpr const char* compiler = __VERSION__;
+#else
+    constexpr const char* compiler = "g++ " __VERSION__;
+#endif
+    return "dmnbd " DMNBD_VERSION "\noptional libraries: " +
+           std::string(embedded::optional_libraries) + "\nbuilt by " + compiler + ", " +
+           std::string(embedded::build_type);
+}
+
+template <class Value>
+CLI::Option* add_word(CLI::App& verb, const std::string& name, Value& value,
+                      const std::string& text) {
+    return verb.add_option(name, value, text)->type_name("");
+}
+
+/// The verbs and options, and what the user asked for.
+class CommandLine {
+  public:
+    CommandLine();
+    int run(std::vector<std::string> arguments, std::ostream& out, std::ostream& err);
+
+  private:
+    using Verb = std::function<int(Console&)>;
+    using LookVerb = int (*)(const LookArgs&, Console&);
+
+    CLI::App* add_verb(const std::string& name, const std::string& text,
+                       const std::string& examples, Verb verb);
+    CLI::App* add_looking_verb(const std::string& name, const std::string& text,
+                               const std::string& examples, LookVerb verb);
+    void add_common(CLI::App& app);
+    void add_control(CLI::App& app);
+    void add_json(CLI::App& verb) { verb.add_flag("--json", json_, "print JSON"); }
+    void add_device(CLI::App& verb) { add_word(verb, "DEVICE", look_.name, "all if left out"); }
+    void add_server_options(CLI::App& verb);
+    void add_serving();
+    void add_check();
+    void add_looking();
+    void add_rest();
+
+    void parse(std::vector<std::string> arguments);
+    void refuse_unknown() const;
+
+    CLI::App app_{"dmnbd: device-mapper in userspace, served over NBD", "dmnbd"};
+    Verb chosen_;
+    std::string colour_ = "auto";
+    std::string control_;
+    bool json_ = false;
+    ServeArgs serve_;
+    CheckArgs check_;
+    std::string check_format_ = "human";
+    LookArgs look_;
+    HealthArgs health_;
+};
+
+CommandLine::CommandLine() {
+    app_.formatter(std::make_shared<ExamplesFirst>());
+    app_.require_subcommand(0, 1);
+    app_.footer(
+        "  dmnbd demo                  something to look at, without root or a file\n"
+        "  dmnbd serve table.yaml      serve your own table\n"
+        "  dmnbd ls --tree             what a running server has");
+    add_common(app_);
+    add_control(app_);
+    add_serving();
+    add_check();
+    add_looking();
+    add_rest();
+}
+
+CLI::App* CommandLine::add_verb(const std::string& name, const std::string& text,
+                                const std::string& examples, Verb verb) {
+    CLI::App* added = app_.add_subcommand(name, text);
+    added->footer(examples);
+    added->callback([this, verb = std::move(verb)] { chosen_ = verb; });
+    add_common(*added);
+    return added;
+}
+
+void CommandLine::add_common(CLI::App& app) {
+    app.allow_extras();  // refuse_unknown() names them, and what was meant.
+    app.set_help_flag("--help,-h", "print this");
+    app.set_version_flag("--version", version_text, "print the version");
+    app.add_option("--color", colour_, "when to use colour; auto: on a terminal without NO_COLOR")
+        ->check(CLI::IsMember({"auto", "always", "never"}))
+        ->type_name("WHEN");
+}
+
+void CommandLine::add_control(CLI::App& app) {
+    app.add_option("--control", control_,
+                   "which server: PATH, unix:PATH or http://HOST:PORT; "
+                   "else $DMNBD_CONTROL, else where servers are by default")
+        ->type_name("ADDRESS");
+}
+
+void CommandLine::add_server_options(CLI::App& verb) {
+    ServeOptions& options = serve_.options;
+    verb.add_option("--listen", options.listen,
+                    "tcp://HOST:PORT or unix:PATH, instead of the table's; repeatable")
+        ->type_name("URI")
+        ->allow_extra_args(false);  // Or it would take FILE for a second one.
+    verb.add_option("--seed", options.seed, "repeats every random choice of a run with this seed")
+        ->check([](const std::string& word) {  // CLI11 would read -1 as 2^64 - 1.
+            const auto seed = config::parse_count(word, UINT64_MAX);
+            return seed ? std::string() : seed.error().message;
+        })
+        ->type_name("N");
+    verb.add_option("--shards", options.shards, "threads that serve; default: cores")
+        ->check(CLI::Range(1U, shards_max))
+        ->type_name("N");
+    verb.add_option(
+            "--control", control_,
+            "make the control socket here, instead of where the table or $DMNBD_CONTROL says")
+        ->type_name("PATH");
+    verb.add_option("--run", options.run,
+                    "run this with $uri set, serve until it ends, exit with its code")
+        ->type_name("COMMAND");
+}
+
+void CommandLine::add_serving() {
+    CLI::App* serve_verb =
+        add_verb("serve", "Serve a table file",
+                 "  dmnbd serve table.yaml\n"
+                 "  dmnbd serve table.yaml --listen unix:/tmp/nbd.sock --seed 42\n"
+                 "  dmnbd serve table.yaml --run 'nbdinfo $uri'",
+                 [this](Console& console) {
+                     serve_.control = control_;
+                     return serve(serve_, console);
+                 });
+    add_word(*serve_verb, "FILE", serve_.file, "the table file")->required();
+    add_server_options(*serve_verb);
+    CLI::App* demo_verb = add_verb("demo", "Serve a small stack to play with, on 127.0.0.1:10809",
+                                   "  dmnbd demo\n"
+                                   "  dmnbd demo --print > table.yaml",
+                                   [this](Console& console) {
+                                       serve_.control = control_;
+                                       return demo(serve_, console);
+                                   });
+    demo_verb->add_flag("--print", serve_.print, "print its table file instead of serving it");
+    add_server_options(*demo_verb);
+}
+
+void CommandLine::add_check() {
+    CLI::App* verb = add_verb("check", "Say whether table files are good, and if not, why",
+                              "  dmnbd check table.yaml\n"
+                              "  dmnbd check --strict --format short *.yaml",
+                              [this](Console& console) {
+                                  if (json_ || check_format_ == "json") {
+                                      check_.format = CheckFormat::json;
+                                  } else if (check_format_ == "short") {
+                                      check_.format = CheckFormat::brief;
+                                  }
+                                  return check(check_, console);
+                              });
+    add_word(*verb, "FILE", check_.files, "table files")->required();
+    verb->add_option("--format", check_format_, "human, short (one line each) or json")
+        ->check(CLI::IsMember({"human", "short", "json"}))
+        ->type_name("FORMAT");
+    verb->add_flag("--strict", check_.strict, "warnings fail, too");
+    add_json(*verb);
+}
+
+CLI::App* CommandLine::add_looking_verb(const std::string& name, const std::string& text,
+                                        const std::string& examples, LookVerb verb) {
+    CLI::App* added = add_verb(name, text, examples, [this, verb](Console& console) {
+        look_.control = control_;
+        look_.json = json_;
+        return verb(look_, console);
+    });
+    add_json(*added);
+    return added;
+}
+
+void CommandLine::add_looking() {
+    CLI::App* verb = add_looking_verb("ls", "List the devices",
+                                      "  dmnbd ls\n"
+                                      "  dmnbd ls --tree        what stands on what",
+                                      ls);
+    verb->add_flag("--tree", look_.tree, "draw what they stand on");
+    add_control(*verb);
+
+    verb = add_looking_verb("table", "Print tables, as dmsetup does",
+                            "  dmnbd table\n"
+                            "  dmnbd table flaky",
+                            table);
+    add_device(*verb);
+    add_control(*verb);
+
+    verb = add_looking_verb("status", "Print what the targets report, as dmsetup does",
+                            "  dmnbd status\n"
+                            "  dmnbd status flaky",
+                            status);
+    add_device(*verb);
+    add_control(*verb);
+
+    verb = add_looking_verb("info", "Print the state of devices",
+                            "  dmnbd info -c              a line each\n"
+                            "  dmnbd info flaky --json    with all counters",
+                            info);
+    add_device(*verb);
+    verb->add_flag("-c,--columns", look_.columns, "a line each");
+    add_control(*verb);
+
+    verb = add_looking_verb("exports", "List what clients can open",
+                            "  dmnbd exports\n"
+                            "  dmnbd exports --json",
+                            exports);
+    add_control(*verb);
+}
+
+void CommandLine::add_rest() {
+    CLI::App* verb =
+        add_looking_verb("targets", "List the kinds of target, or say how one is written",
+                         "  dmnbd targets\n"
+                         "  dmnbd targets flakey",
+                         targets);
+    add_word(*verb, "NAME", look_.name, "of a target");
+
+    verb =
+        add_verb("health", "Exit with 0 if the server is well, 1 if it is not, 3 if there is none",
+                 "  dmnbd health               its threads answer\n"
+                 "  dmnbd health --ready       and it can serve every export",
+                 [this](Console& console) {
+                     health_.control = control_;
+                     health_.json = json_;
+                     return health(health_, console);
+                 });
+    verb->add_flag("--ready", health_.ready, "ask whether every export can be served");
+    add_json(*verb);
+    add_control(*verb);
+}
+
+/// Throws Failure for the first word that means nothing.
+void CommandLine::refuse_unknown() const {
+    const std::vector<std::string> left = app_.remaining(true);
+    const auto chosen = app_.get_subcommands();
+    if (left.empty() && !chosen.empty()) return;
+    if (left.empty()) throw Failure(exits::usage, "no verb is given", "dmnbd --help lists them");
+    const std::string word = left.front().substr(0, left.front().find('='));
+    const CLI::App& app = chosen.empty() ? app_ : *chosen.front();
+    std::vector<std::string> known;
+    if (word.starts_with('-')) {
+        for (const CLI::Option* option : app.get_options()) {
+            for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+        }
+    } else if (chosen.empty()) {
+        for (const CLI::App* verb : app.get_subcommands({})) known.push_back(verb->get_name());
+    }
+    const std::string kind = word.starts_with('-') ? "option" : chosen.empty() ? "verb" : "";
+    const std::vector<std::string_view> names(known.begin(), known.end());
+    const std::string meant = config::did_you_mean(word, names);
+    const std::string where = chosen.empty() ? "dmnbd" : "dmnbd " + app.get_name();
+    throw Failure(exits::usage,
+                  kind.empty() ? where + " takes no argument " + config::quoted(word)
+                               : where + " has no " + kind + " " + config::quoted(word),
+                  meant.empty() ? where + " --help lists what there is" : meant);
+}
+
+/// Throws Failure, or CLI::ParseError: of success for help and version.
+void CommandLine::parse(std::vector<std::string> arguments) {
+    std::ranges::reverse(arguments);  // As CLI11 wants them.
+    try {
+        app_.parse(std::move(arguments));
+    } catch (const CLI::RequiredError&) {
+        // An unknown word is the better explanation.
+        if (!app_.remaining(true).empty()) refuse_unknown();
+        throw;
+    }
+    refuse_unknown();
+}
+
+int CommandLine::run(std::vector<std::string> arguments, std::ostream& out, std::ostream& err) {
+    Console console{.out = out, .err = err};
+    try {
+        parse(std::move(arguments));
+        const Colour colour = colour_ == "always"  ? Colour::always
+                              : colour_ == "never" ? Colour::never
+                                                   : Colour::automatic;
+        console.colour_out = wants_colour(colour, STDOUT_FILENO);
+        console.colour_err = wants_colour(colour, STDERR_FILENO);
+        const int code = chosen_(console);
+        out.flush();
+        if (!out) throw Failure(exits::failed, "can't write the output");
+        return code;
+    } catch (const CLI::Success& asked) {
+        app_.exit(asked, out, err);
+        return exits::done;
+    } catch (const CLI::ParseError& error) {
+        const auto verb = app_.get_subcommands();
+        console.error(error.what(), "dmnbd " +
+                                        (verb.empty() ? "" : verb.front()->get_name() + " ") +
+                                        "--help has examples");
+        return exits::usage;
+    } catch (const Failure& failure) {
+        console.error(failure.what(), failure.help);
+        return failure.code;
+    } catch (const Json::exception&) {
+        console.error("the server's answer makes no sense", "it may be of another version");
+        return exits::failed;
+    } catch (const std::exception& error) {
+        console.error(error.what());
+        return exits::failed;
+    }
+}
+
+}  // namespace
+
+int run(const std::vector<std::string>& arguments, std::ostream& out, std::ostream& err) {
+    return CommandLine().run(arguments, out, err);
+}
+
+}  // namespace server::cli

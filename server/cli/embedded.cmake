@@ -1,0 +1,14 @@
+# Puts the demo's table and facts about the build into a header: server/cli/embedded.h under
+# ${CMAKE_BINARY_DIR}/generated. DMNBD_OPTIONAL_LIBRARIES names those that were found.
+set(demo_table_file ${PROJECT_SOURCE_DIR}/config/examples/demo.yaml)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${demo_table_file})
+file(READ ${demo_table_file} DMNBD_DEMO_TABLE)
+set(DMNBD_BUILD_TYPE ${CMAKE_BUILD_TYPE})
+if(DMNBD_SANITIZE)
+  string(APPEND DMNBD_BUILD_TYPE " with -fsanitize=${DMNBD_SANITIZE}")
+endif()
+if(NOT DMNBD_OPTIONAL_LIBRARIES)
+  set(DMNBD_OPTIONAL_LIBRARIES none)
+endif()
+configure_file(${PROJECT_SOURCE_DIR}/server/cli/embedded.h.in
+               ${CMAKE_BINARY_DIR}/generated/server/cli/embedded.h @ONLY)

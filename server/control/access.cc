@@ -1,0 +1,51 @@
+#include "server/control/access.h"
+
+#include <arpa/inet.h>
+
+#include <string_view>
+
+#include "config/diagnostic.h"
+
+namespace server::control {
+namespace {
+
+/// `host` of "host:port" or "[host]:port".
+std::string name_of(std::string_view host_and_port) {
+    if (host_and_port.starts_with('[')) {
+        const std::size_t end = host_and_port.find(']');
+        return std::string(host_and_port.substr(1, end == std::string_view::npos ? end : end - 1));
+    }
+    return std::string(host_and_port.substr(0, host_and_port.find(':')));
+}
+
+bool is_address(const std::string& name) {
+    in6_addr address{};
+    return ::inet_pton(AF_INET, name.c_str(), &address) == 1 ||
+           ::inet_pton(AF_INET6, name.c_str(), &address) == 1;
+}
+
+}  // namespace
+
+std::optional<Response> refused(const Caller& caller, uid_t own_uid, const std::string& own_host) {
+    if (caller.uid && *caller.uid != 0 && *caller.uid != own_uid) {
+        return problem(403, "wrong-user", "this server belongs to another user",
+                       "only user " + std::to_string(own_uid) + " and root may control it");
+    }
+    if (!caller.origin.empty() && caller.origin != "http://" + caller.host) {
+        return problem(403, "foreign-origin",
+                       "a page from " + config::quoted(caller.origin) + " may not ask here");
+    }
+    if (caller.uid) return {};
+    const std::string name = name_of(caller.host);
+    if (name != "localhost" && name != own_host && !is_address(name)) {
+        return problem(403, "unknown-host", "this server is not " + config::quoted(name),
+                       "use its address, or the host of 'control.http'");
+    }
+    if (caller.method != "GET" && caller.method != "HEAD") {
+        return problem(403, "read-only", "over TCP this server can only be looked at",
+                       "change it through its unix socket");
+    }
+    return {};
+}
+
+}  // namespace server::control

@@ -1,0 +1,219 @@
+#include "server/control/api.h"
+
+#include <algorithm>
+#include <exception>
+#include <set>
+
+#include "config/closest.h"
+#include "config/diagnostic.h"
+#include "server/control/json.h"
+
+namespace server::control {
+namespace {
+
+constexpr std::string_view problem_type = "application/problem+json";
+constexpr std::string_view devices_path = "/v1/devices/";
+
+Response json_answer(const Json& body) {
+    return {.body = dump(body)};
+}
+
+Response text_answer(std::string body) {
+    return {.type = "text/plain; charset=utf-8", .body = std::move(body)};
+}
+
+Json problem_body(unsigned status, const std::string& slug, const std::string& title,
+                  const std::string& detail) {
+    Json body = {{"type", slug}, {"title", title}, {"status", status}};
+    if (!detail.empty()) body["detail"] = detail;
+    return body;
+}
+
+/// `known` are the names that there are, for the closest match.
+Response no_such(const std::string& kind, const std::string& name,
+                 const std::vector<std::string_view>& known) {
+    return problem(404, "no-such-" + kind, "there is no " + kind + " " + config::quoted(name),
+                   config::did_you_mean(name, known));
+}
+
+Response no_such_device(Live& live, const std::string& name) {
+    const std::vector<DeviceInfo> devices = live.devices();
+    std::vector<std::string_view> names;
+    for (const DeviceInfo& device : devices) names.push_back(device.name);
+    return no_such("device", name, names);
+}
+
+Response list_devices(Live& live, const Request&) {
+    Json list = Json::array();
+    for (const DeviceInfo& device : live.devices()) list.push_back(json_of(device));
+    return json_answer({{"devices", std::move(list)}});
+}
+
+Response list_stores(Live& live, const Request&) {
+    Json list = Json::array();
+    for (const StoreInfo& store : live.stores()) list.push_back(json_of(store));
+    return json_answer({{"stores", std::move(list)}});
+}
+
+/// Names of all devices that have a memory store somewhere below.
+std::set<std::string> volatile_names(Live& live) {
+    std::set<std::string> names;
+    for (const StoreInfo& store : live.stores()) {
+        if (store.type == "memory") names.insert(store.name);
+    }
+    const std::vector<DeviceInfo> devices = live.devices();
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (const DeviceInfo& device : devices) {
+            const bool found = std::ranges::any_of(
+                device.below, [&](const std::string& below) { return names.contains(below); });
+            if (found && names.insert(device.name).second) changed = true;
+        }
+    }
+    return names;
+}
+
+Response list_exports(Live& live, const Request&) {
+    const std::set<std::string> lost_at_exit = volatile_names(live);
+    Json list = Json::array();
+    for (const ServedExport& served : live.exports()) {
+        list.push_back(json_of(served, lost_at_exit.contains(served.device)));
+    }
+    return json_answer({{"exports", std::move(list)}});
+}
+
+/// 200 while all parts are good. The parts are listed when asked for, or when one is not.
+Response health(const Request& request, const std::string& slug, const std::string& title,
+                const std::vector<HealthPart>& parts) {
+    const bool good = std::ranges::all_of(parts, &HealthPart::good);
+    Json body = good ? Json::object() : problem_body(503, slug, title, {});
+    body["good"] = good;
+    if (!good || request.query.contains("verbose")) body["parts"] = json_of(parts);
+    if (good) return json_answer(body);
+    return {.status = 503, .type = std::string(problem_type), .body = dump(body)};
+}
+
+Response livez(Live& live, const Request& request) {
+    return health(request, "not-live", "a shard does not answer", live.live_health());
+}
+
+Response readyz(Live& live, const Request& request) {
+    return health(request, "not-ready", "not ready to serve", live.ready_health());
+}
+
+Response startupz(Live& live, const Request& request) {
+    return health(request, "not-started", "still starting", live.startup_health());
+}
+
+Response device_info(Live& live, const std::string& name, const Request&) {
+    for (const DeviceInfo& device : live.devices()) {
+        if (device.name == name) return json_answer(json_of(device));
+    }
+    return no_such_device(live, name);
+}
+
+Response device_stats(Live& live, const std::string& name, const Request&) {
+    for (const DeviceInfo& device : live.devices()) {
+        if (device.name == name) return json_answer(json_of(device.stats));
+    }
+    return no_such_device(live, name);
+}
+
+Response device_table(Live& live, const std::string& name, const Request& request) {
+    const auto asked = request.query.find("format");
+    const std::string format = asked == request.query.end() ? "dm" : asked->second;
+    if (format != "dm" && format != "json") {
+        const std::string_view formats[] = {"dm", "json"};
+        return problem(400, "bad-format", "there is no table format " + config::quoted(format),
+                       config::closest(format, formats) ? config::did_you_mean(format, formats)
+                                                        : "format is dm or json");
+    }
+    const bool dm = format == "dm";
+    const auto text = live.table_text(name, dm ? dmcore::TextForm::dm : dmcore::TextForm::full);
+    if (!text) return no_such_device(live, name);
+    return dm ? text_answer(*text) : json_answer({{"table", json_of_table(*text)}});
+}
+
+Response device_status(Live& live, const std::string& name, const Request&) {
+    const auto text = live.status_text(name);
+    return text ? text_answer(*text) : no_such_device(live, name);
+}
+
+struct Route {
+    std::string_view path;
+    Response (*answer)(Live&, const Request&);
+};
+constexpr Route routes[] = {
+    {"/v1/devices", list_devices}, {"/v1/stores", list_stores},
+    {"/v1/exports", list_exports}, {"/livez", livez},
+    {"/readyz", readyz},           {"/startupz", startupz},
+};
+
+/// What can be asked of one device: /v1/devices/D/PART.
+struct DeviceRoute {
+    std::string_view part;
+    Response (*answer)(Live&, const std::string& device, const Request&);
+};
+constexpr DeviceRoute device_routes[] = {
+    {"", device_info},
+    {"table", device_table},
+    {"status", device_status},
+    {"stats", device_stats},
+};
+
+Response no_such_path(const std::string& path) {
+    std::vector<std::string_view> known;
+    for (const Route& route : routes) known.push_back(route.path);
+    return no_such("path", path, known);
+}
+
+Response wrong_method(const std::string& method) {
+    Response response = problem(405, "wrong-method",
+                                "this can't be asked with " + config::quoted(method), "use GET");
+    response.allow = "GET, HEAD";
+    return response;
+}
+
+/// Answers /v1/devices/D and /v1/devices/D/PART.
+Response answer_device(Live& live, const Request& request, bool looks) {
+    std::string_view rest = request.path;
+    rest.remove_prefix(devices_path.size());
+    const std::size_t slash = rest.find('/');
+    const std::string device(rest.substr(0, slash));
+    const std::string_view part =
+        slash == std::string_view::npos ? std::string_view() : rest.substr(slash + 1);
+    for (const DeviceRoute& route : device_routes) {
+        if (route.part != part || (part.empty() && slash != std::string_view::npos)) continue;
+        return looks ? route.answer(live, device, request) : wrong_method(request.method);
+    }
+    return no_such_path(request.path);
+}
+
+Response dispatch(Live& live, const Request& request) {
+    const bool looks = request.method == "GET" || request.method == "HEAD";
+    if (request.path.starts_with(devices_path)) return answer_device(live, request, looks);
+    for (const Route& route : routes) {
+        if (route.path != request.path) continue;
+        return looks ? route.answer(live, request) : wrong_method(request.method);
+    }
+    return no_such_path(request.path);
+}
+
+}  // namespace
+
+Response problem(unsigned status, const std::string& slug, const std::string& title,
+                 const std::string& detail) {
+    return {.status = status,
+            .type = std::string(problem_type),
+            .body = dump(problem_body(status, slug, title, detail))};
+}
+
+Response Api::answer(const Request& request) noexcept {
+    try {
+        return dispatch(live_, request);
+    } catch (const std::exception& error) {
+        return problem(500, "internal", "the server could not answer", error.what());
+    }
+}
+
+}  // namespace server::control

@@ -1,0 +1,185 @@
+#include "server/control/http.h"
+
+#include <microhttpd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <exception>
+
+#include "server/control/access.h"
+#include "server/control/limits.h"
+#include "server/control/listen.h"
+
+namespace server::control {
+namespace {
+
+/// A request on its way in. MHD calls again and again with the same one.
+struct Incoming {
+    std::string body;
+};
+
+std::string header(MHD_Connection* connection, const char* name) {
+    const char* value = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+    return value == nullptr ? std::string() : value;
+}
+
+MHD_Result add_query(void* to, MHD_ValueKind, const char* key, const char* value) {
+    auto& query = *static_cast<std::map<std::string, std::string>*>(to);
+    query[key] = value == nullptr ? "" : value;
+    return MHD_YES;
+}
+
+std::optional<uid_t> peer_of(MHD_Connection* connection) {
+    const auto* info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    ucred peer{};
+    socklen_t length = sizeof peer;
+    if (::getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return {};
+    return peer.uid;
+}
+
+MHD_Result send(MHD_Connection* connection, const Response& answer) {
+    // MHD copies and does not alter the body.
+    MHD_Response* response = MHD_create_response_from_buffer(
+        answer.body.size(), const_cast<char*>(answer.body.data()), MHD_RESPMEM_MUST_COPY);
+    if (response == nullptr) return MHD_NO;
+    MHD_add_response_header(response, "Content-Type", answer.type.c_str());
+    MHD_add_response_header(response, "Cache-Control", "no-store");
+    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    if (!answer.allow.empty()) MHD_add_response_header(response, "Allow", answer.allow.c_str());
+    const MHD_Result queued = MHD_queue_response(connection, answer.status, response);
+    MHD_destroy_response(response);
+    return queued;
+}
+
+bool body_too_long(MHD_Connection* connection) {
+    const std::string length = header(connection, "Content-Length");
+    std::size_t bytes = 0;
+    const auto end = length.data() + length.size();
+    const auto read = std::from_chars(length.data(), end, bytes);
+    return !length.empty() && (read.ec != std::errc() || bytes > limits::body_bytes_max);
+}
+
+}  // namespace
+
+/// One listening socket and the threads that serve it.
+class ControlServer::Listener {
+  public:
+    /// `path` is the socket's file, to be removed; empty for TCP. `host` is its name there.
+    Listener(const Handler& handler, Socket socket, std::string path, std::string host);
+    Listener(const Listener&) = delete;
+    Listener& operator=(const Listener&) = delete;
+    ~Listener();
+
+  private:
+    static MHD_Result called(void* self, MHD_Connection* connection, const char* url,
+                             const char* method, const char* version, const char* data,
+                             std::size_t* data_bytes, void** incoming) noexcept;
+    static void completed(void*, MHD_Connection*, void** incoming, MHD_RequestTerminationCode);
+
+    MHD_Result begin(MHD_Connection* connection, const char* method, void** incoming) const;
+    MHD_Result finish(MHD_Connection* connection, const char* url, const char* method,
+                      Incoming& incoming) const;
+
+    const Handler& handler_;
+    std::string path_;
+    std::string host_;
+    struct stat file_ {};
+    MHD_Daemon* daemon_ = nullptr;
+};
+
+ControlServer::Listener::Listener(const Handler& handler, Socket socket, std::string path,
+                                  std::string host)
+    : handler_(handler), path_(std::move(path)), host_(std::move(host)) {
+    if (!path_.empty()) ::lstat(path_.c_str(), &file_);
+    daemon_ = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD, 0, nullptr, nullptr, &Listener::called, this,  //
+        MHD_OPTION_LISTEN_SOCKET, socket.fd(),                                        //
+        MHD_OPTION_THREAD_POOL_SIZE, limits::threads,                                 //
+        MHD_OPTION_CONNECTION_LIMIT, limits::connections_max,                         //
+        MHD_OPTION_CONNECTION_TIMEOUT, limits::idle_seconds_max,                      //
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, limits::connection_bytes,                 //
+        MHD_OPTION_STRICT_FOR_CLIENT, 1,                                              //
+        MHD_OPTION_NOTIFY_COMPLETED, &Listener::completed, nullptr, MHD_OPTION_END);
+    if (daemon_ == nullptr) throw ListenError("can't start the threads of the control API", false);
+    socket.release();  // The daemon closes it.
+}
+
+ControlServer::Listener::~Listener() {
+    MHD_stop_daemon(daemon_);
+    struct stat now {};
+    // A server that took the path over keeps its file.
+    const bool ours = !path_.empty() && ::lstat(path_.c_str(), &now) == 0 &&
+                      now.st_dev == file_.st_dev && now.st_ino == file_.st_ino;
+    if (ours) ::unlink(path_.c_str());
+}
+
+MHD_Result ControlServer::Listener::called(void* self, MHD_Connection* connection, const char* url,
+                                           const char* method, const char*, const char* data,
+                                           std::size_t* data_bytes, void** incoming) noexcept {
+    const Listener& listener = *static_cast<Listener*>(self);
+    try {
+        if (*incoming == nullptr) return listener.begin(connection, method, incoming);
+        Incoming& request = *static_cast<Incoming*>(*incoming);
+        if (*data_bytes == 0) return listener.finish(connection, url, method, request);
+        if (request.body.size() + *data_bytes > limits::body_bytes_max) return MHD_NO;
+        request.body.append(data, *data_bytes);
+        *data_bytes = 0;
+        return MHD_YES;
+    } catch (const std::exception&) {
+        return MHD_NO;  // Out of memory: the connection is closed.
+    }
+}
+
+void ControlServer::Listener::completed(void*, MHD_Connection*, void** incoming,
+                                        MHD_RequestTerminationCode) {
+    delete static_cast<Incoming*>(*incoming);
+    *incoming = nullptr;
+}
+
+/// Headers are in, the body is not.
+MHD_Result ControlServer::Listener::begin(MHD_Connection* connection, const char* method,
+                                          void** incoming) const {
+    Caller caller{.uid = {},
+                  .method = method,
+                  .host = header(connection, "Host"),
+                  .origin = header(connection, "Origin")};
+    if (!path_.empty()) {
+        caller.uid = peer_of(connection);
+        if (!caller.uid) return MHD_NO;
+    }
+    if (const auto refusal = refused(caller, ::geteuid(), host_)) return send(connection, *refusal);
+    if (body_too_long(connection)) {
+        return send(connection,
+                    problem(413, "body-too-long", "the body is too long",
+                            "at most " + std::to_string(limits::body_bytes_max) + " bytes"));
+    }
+    *incoming = new Incoming;
+    return MHD_YES;
+}
+
+MHD_Result ControlServer::Listener::finish(MHD_Connection* connection, const char* url,
+                                           const char* method, Incoming& incoming) const {
+    Request request{.method = method, .path = url, .query = {}, .body = std::move(incoming.body)};
+    MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, &add_query, &request.query);
+    return send(connection, handler_(request));
+}
+
+ControlServer::ControlServer(Handler handler) : handler_(std::move(handler)) {}
+
+ControlServer::~ControlServer() = default;
+
+void ControlServer::listen_unix(const std::string& path, unsigned mode) {
+    Socket socket = control::listen_unix(path, mode);
+    listeners_.push_back(std::make_unique<Listener>(handler_, std::move(socket), path, ""));
+}
+
+std::uint16_t ControlServer::listen_tcp(const std::string& host, std::uint16_t port) {
+    Socket socket = control::listen_tcp(host, port);
+    const std::uint16_t bound = port_of(socket);
+    listeners_.push_back(std::make_unique<Listener>(handler_, std::move(socket), "", host));
+    return bound;
+}
+
+}  // namespace server::control

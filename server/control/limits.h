@@ -1,0 +1,18 @@
+#pragma once
+
+#include <cstddef>
+#include <ctime>
+
+/// Every bound of the control plane. They hold for each listener, so that strangers on TCP can't
+/// keep the owner of the unix socket out.
+namespace server::control::limits {
+
+inline constexpr unsigned connections_max = 1024;
+/// A call that waits for the shards holds a thread; the others answer the probes meanwhile.
+inline constexpr unsigned threads = 4;
+inline constexpr unsigned idle_seconds_max = 30;
+inline constexpr std::size_t connection_bytes = 16U << 10;  // Request line, headers, reply headers.
+inline constexpr std::size_t body_bytes_max = 64U << 10;
+inline constexpr int backlog = 128;
+
+}  // namespace server::control::limits
