@@ -17,10 +17,14 @@ enum class Op : std::uint8_t { read, write, flush, discard, write_zeroes };
 inline constexpr std::size_t op_count = 5;
 
 /// Changes what a later read returns, so order against overlapping ones matters [O-1].
-constexpr bool is_write_like(Op op) noexcept { return op != Op::read && op != Op::flush; }
+constexpr bool is_write_like(Op op) noexcept {
+    return op != Op::read && op != Op::flush;
+}
 
 /// Carries bytes in segments; the others only name a range.
-constexpr bool has_data(Op op) noexcept { return op == Op::read || op == Op::write; }
+constexpr bool has_data(Op op) noexcept {
+    return op == Op::read || op == Op::write;
+}
 
 /// One piece of memory of a bio's data. Borrowed.
 struct Segment {
@@ -48,32 +52,33 @@ struct Origin {
 /// Why an I/O failed, and where. `where` is a string that lives for ever (see interned()).
 struct Failure {
     Status status = Status::ok;
-    bool injected = false;    // Made by a target on purpose, not by a store.
-    bool sync_lost = false;   // A store failed a flush or a FUA write: never to be retried [O-3].
-    bool recalled = false;    // A requeue that a suspend above asked for (BlockDevice::recall).
-    const char* where = nullptr;   // "flakey down on 'flaky'", "store 'img0'"; null: nothing to add.
-    std::uint64_t sector = 0;      // On the device or store that `where` names.
+    bool injected = false;   // Made by a target on purpose, not by a store.
+    bool sync_lost = false;  // A store failed a flush or a FUA write: never to be retried [O-3].
+    bool recalled = false;   // A requeue that a suspend above asked for (BlockDevice::recall).
+    const char* where = nullptr;  // "flakey down on 'flaky'", "store 'img0'"; null: nothing to add.
+    std::uint64_t sector = 0;     // On the device or store that `where` names.
 };
 
-/// One I/O on one device, as the kernel's bio: splitting trims it from the front. The submitter owns
-/// it and keeps it and its data until `done` runs: exactly once, on the shard that submitted it, and
-/// never inside submit().
+/// One I/O on one device, as the kernel's bio: splitting trims it from the front. The submitter
+/// owns it and keeps it and its data until `done` runs: exactly once, on the shard that submitted
+/// it, and never inside submit().
 struct Bio : Link {
     using Done = void (*)(Bio&) noexcept;
 
     Op op = Op::read;
     bool fua = false;
-    bool no_unmap = false;        // write_zeroes must keep the space allocated.
-    std::uint32_t remaining = 1;  // Parts not yet ended, the rest that is still to be split included.
+    bool no_unmap = false;  // write_zeroes must keep the space allocated.
+    std::uint32_t remaining =
+        1;  // Parts not yet ended, the rest that is still to be split included.
     BioIter iter;
     const Segment* segments = nullptr;
     Failure failure;
     std::uint64_t failed_at = 0;  // First sector of the lowest part that failed [D-6].
     Done done = nullptr;
-    void* owner = nullptr;        // For `done` alone.
-    Agenda* agenda = nullptr;     // Of the submitting shard: where the bio ends.
-    Origin* origin = nullptr;     // May be null: nobody who could die.
-    Parked* parked = nullptr;     // Null until a part of this bio had to wait [O-1]; the lane's.
+    void* owner = nullptr;     // For `done` alone.
+    Agenda* agenda = nullptr;  // Of the submitting shard: where the bio ends.
+    Origin* origin = nullptr;  // May be null: nobody who could die.
+    Parked* parked = nullptr;  // Null until a part of this bio had to wait [O-1]; the lane's.
 
     /// One part, or the whole of an unsplit bio, ended well.
     void end() noexcept;

@@ -10,7 +10,8 @@ void Lane::clone_done(Bio& bio) noexcept {
     DmIo& io = *clone.io;
     Lane& lane = *io.lane;
     if (clone.target != nullptr) clone.target->end_io(clone);
-    if (clone.failure.status != Status::ok) [[unlikely]] merge(io, clone.failure);
+    if (clone.failure.status != Status::ok) [[unlikely]]
+        merge(io, clone.failure);
     if (&clone != &io.clone) {
         lane.clones_.give(clone);
         if (!lane.fan_starved_.empty()) lane.agenda_.add(lane.feed_work_);
@@ -34,7 +35,8 @@ void Lane::merge(DmIo& io, const Failure& failure) noexcept {
 
 void Lane::complete(DmIo& io) noexcept {
     if (io.failure.status == Status::ok) [[likely]] {
-        if (io.lingering != nullptr) [[unlikely]] flushed_lingering();
+        if (io.lingering != nullptr) [[unlikely]]
+            flushed_lingering();
         finish(io);
     } else if (retryable(io)) {
         if (io.was_split) {
@@ -71,8 +73,10 @@ void Lane::retire(DmIo& io) noexcept {
     io.lingering.reset();
     ios_.give(io);
     --pending_;
-    if (parking_.starving()) [[unlikely]] agenda_.add(feed_work_);
-    if (pending_ == 0 && on_quiet_) [[unlikely]] agenda_.add(quiet_work_);
+    if (parking_.starving()) [[unlikely]]
+        agenda_.add(feed_work_);
+    if (pending_ == 0 && on_quiet_) [[unlikely]]
+        agenda_.add(quiet_work_);
 }
 
 void Lane::count(const DmIo& io) noexcept {
@@ -102,7 +106,8 @@ void Lane::tell_quiet() noexcept {
     tell();
 }
 
-/// All lanes' writes to a lingering device ended before the swap, so one good flush covers them all.
+/// All lanes' writes to a lingering device ended before the swap, so one good flush covers them
+/// all.
 void Lane::flushed_lingering() noexcept {
     for (unsigned i = 0; i < shared_->lanes.size(); ++i) {
         if (i == index_) continue;

@@ -13,14 +13,14 @@ struct Limits {
     std::uint64_t size_sectors = 0;
     std::uint32_t logical_block_bytes = 512;
     std::uint32_t io_min_bytes = 512;
-    std::uint32_t io_opt_bytes = 0;     // 0: no preference.
-    bool write_cache = false;           // Acknowledged writes need a flush to be durable [L-6].
-    bool discard = false;               // [L-30]
+    std::uint32_t io_opt_bytes = 0;  // 0: no preference.
+    bool write_cache = false;        // Acknowledged writes need a flush to be durable [L-6].
+    bool discard = false;            // [L-30]
     bool read_only = false;
 };
 
-/// Anything that takes bios: a store, or a lane of a mapped device. One of the three seams. One object
-/// serves one shard.
+/// Anything that takes bios: a store, or a lane of a mapped device. One of the three seams. One
+/// object serves one shard.
 class BlockDevice {
   public:
     virtual ~BlockDevice() = default;
@@ -42,8 +42,8 @@ class BlockDevice {
     virtual void recall() noexcept {}
 };
 
-/// A copy of `text` that lives for ever, the same pointer for the same text. For the few strings that
-/// travel with failed I/O and may outlive the table that made them. Any thread; locks.
+/// A copy of `text` that lives for ever, the same pointer for the same text. For the few strings
+/// that travel with failed I/O and may outlive the table that made them. Any thread; locks.
 const char* interned(std::string_view text);
 
 }  // namespace dmcore

@@ -44,8 +44,8 @@ class HoldTable {
     bool blocked(std::uint64_t start_sector, std::uint64_t end_sector, const Hold* own,
                  unsigned lane);
 
-    /// `sectors` of the hold have been answered. Once all are it is gone, and `wake` is called, under
-    /// the lock, with each lane that waits for somebody.
+    /// `sectors` of the hold have been answered. Once all are it is gone, and `wake` is called,
+    /// under the lock, with each lane that waits for somebody.
     void release(Hold& hold, std::uint64_t sectors, const std::function<void(unsigned)>& wake);
 
   private:

@@ -113,7 +113,8 @@ bool Lane::pass(Bio& bio) noexcept {
     }
     Table::Row& row = *table_->find(bio.iter.sector);
     const std::uint64_t sectors = part_sectors(bio, row);
-    if (moves_data(bio.op, row.target->traits())) [[likely]] return map_data(*io, row, sectors);
+    if (moves_data(bio.op, row.target->traits())) [[likely]]
+        return map_data(*io, row, sectors);
     const bool more = carve(*io, sectors);
     io->row = static_cast<std::uint32_t>(&row - table_->rows().data());
     fan_out(*io);
@@ -152,9 +153,9 @@ std::uint64_t Lane::part_sectors(const Bio& bio, const Table::Row& row) const no
     return sectors;
 }
 
-/// Takes the part off the front of its bio. True: the bio goes on behind it, so the DmIo notes where
-/// the part lies, counted from the end, which never moves. This, one count and the trim are all that
-/// a split costs.
+/// Takes the part off the front of its bio. True: the bio goes on behind it, so the DmIo notes
+/// where the part lies, counted from the end, which never moves. This, one count and the trim are
+/// all that a split costs.
 bool Lane::carve(DmIo& io, std::uint64_t sectors) noexcept {
     Bio& bio = *io.orig;
     if (sectors == bio.iter.sectors()) {
@@ -187,8 +188,8 @@ bool Lane::map_data(DmIo& io, Table::Row& row, std::uint64_t sectors) noexcept {
     return more;
 }
 
-/// Issues the clones of a flush, discard or write_zeroes, from where the DmIo stands. Without a clone
-/// to be had it goes on when one comes back, unless its submitter has died by then [O-2].
+/// Issues the clones of a flush, discard or write_zeroes, from where the DmIo stands. Without a
+/// clone to be had it goes on when one comes back, unless its submitter has died by then [O-2].
 void Lane::fan_out(DmIo& io) noexcept {
     const Bio& bio = *io.orig;
     if (bio.origin != nullptr && bio.origin->dead) {
@@ -293,7 +294,9 @@ void Lane::send(DmIo& io, Clone& clone) noexcept {
     io.counted = true;
     clone.mapped_bytes = clone.iter.bytes;
     ++clone.lower->issued;
-    if (io.parked != nullptr && io.parked->issued) ++clone.lower->reissued;
+    if (io.parked != nullptr && io.parked->issued) {
+        ++(has_data(io.orig->op) ? clone.lower->reissued : clone.lower->reissued_fan_out);
+    }
     clone.lower->device->submit(clone);
 }
 
@@ -345,7 +348,9 @@ void Lane::open_gate() noexcept {
     parking_.open_gate();
 }
 
-void Lane::abandon(const Origin& origin) noexcept { parking_.abandon(origin); }
+void Lane::abandon(const Origin& origin) noexcept {
+    parking_.abandon(origin);
+}
 
 Hold* Lane::hold(std::uint64_t start_sector, std::uint64_t sectors) {
     return shared_->holds.publish(start_sector, sectors, false);
@@ -383,7 +388,8 @@ DeviceStats Lane::stats() const {
     stats.parked_bytes = parking_.bytes();
     if (table_ == nullptr) return stats;
     for (const Lower& below : table_->lowers()) {
-        stats.below.push_back({below.device->name(), below.issued, below.reissued});
+        stats.below.push_back(
+            {below.device->name(), below.issued, below.reissued, below.reissued_fan_out});
     }
     return stats;
 }

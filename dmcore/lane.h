@@ -36,16 +36,16 @@ struct DmIo : Link {
     std::uint64_t sectors = 0;
     std::uint64_t sector_offset = 0;  // From this part's start to the end of the bio.
     Time started_at{};
-    std::uint32_t pending = 0;   // Clones not yet ended, plus one while clones are being issued.
-    std::uint32_t row = 0;       // Where the fan-out of a flush, discard or write_zeroes stands:
-    std::uint32_t number = 0;    // next clone of that row.
+    std::uint32_t pending = 0;  // Clones not yet ended, plus one while clones are being issued.
+    std::uint32_t row = 0;      // Where the fan-out of a flush, discard or write_zeroes stands:
+    std::uint32_t number = 0;   // next clone of that row.
     bool was_split = false;
-    bool counted = false;        // Belongs in the statistics, however it ends, [A-4].
-    bool clone_used = false;     // The embedded clone has been given out.
-    Parked* parked = nullptr;    // As the bio's when this pass began.
-    Failure failure;             // The first in time; `requeue` beats errors [L-35].
+    bool counted = false;      // Belongs in the statistics, however it ends, [A-4].
+    bool clone_used = false;   // The embedded clone has been given out.
+    Parked* parked = nullptr;  // As the bio's when this pass began.
+    Failure failure;           // The first in time; `requeue` beats errors [L-35].
     std::shared_ptr<LingeringList> lingering;  // Where this flush goes as well; null: nowhere.
-    Clone clone;                 // The first one: most parts need no other.
+    Clone clone;                               // The first one: most parts need no other.
 
     std::uint64_t start_sector() const noexcept {
         return was_split ? orig->iter.end() - sector_offset : orig->iter.sector;
@@ -55,8 +55,8 @@ struct DmIo : Link {
     }
 };
 
-/// The private clone that stage two runs again in place of a split part; it answers that part's share
-/// of `parent` [W-8].
+/// The private clone that stage two runs again in place of a split part; it answers that part's
+/// share of `parent` [W-8].
 struct Requeued : Bio {
     Bio* parent = nullptr;
     Pool<Requeued>* pool = nullptr;
@@ -85,7 +85,8 @@ struct DeviceOptions {
 /// requeue (kernel commit "dm: add two stage requeue mechanism"). Used on its shard only.
 ///
 /// 1. A bio's end never moves while parts of it are out; only its front does.
-/// 2. `pending_` counts DmIos; when it is 0 nothing of this lane is below. What waits is in Parking,
+/// 2. `pending_` counts DmIos; when it is 0 nothing of this lane is below. What waits is in
+/// Parking,
 ///    holds no DmIo and is not pending.
 /// 3. A DmIo ends once per pass: it answers its share of `orig`, or puts `orig` back to wait.
 class Lane final : public BlockDevice {
@@ -99,22 +100,23 @@ class Lane final : public BlockDevice {
     const Limits& limits() const noexcept override { return limits_; }
     const std::string& name() const noexcept override { return shared_->name; }
 
-    /// Stops issuing. `on_quiet` runs on this shard when nothing of this lane is below any more. With
-    /// `noflush`, parts that ask for a requeue meanwhile are put back instead of failing [S-1].
+    /// Stops issuing. `on_quiet` runs on this shard when nothing of this lane is below any more.
+    /// With `noflush`, parts that ask for a requeue meanwhile are put back instead of failing
+    /// [S-1].
     void close_gate(bool noflush, std::function<void()> on_quiet);
     /// Lets what was deferred and what arrives through the live table. Forgets an on_quiet not run.
     void open_gate() noexcept;
     bool gate_closed() const noexcept { return parking_.gate_closed(); }
 
-    /// Makes `table` live; `keep` is what keeps the devices below it open. Only while closed and quiet.
-    /// Devices that only the old table stood on stay open, and are flushed by the next flush all the
-    /// same [O-4].
+    /// Makes `table` live; `keep` is what keeps the devices below it open. Only while closed and
+    /// quiet. Devices that only the old table stood on stay open, and are flushed by the next flush
+    /// all the same [O-4].
     void swap(std::unique_ptr<Table> table, std::shared_ptr<void> keep);
     Table* table() noexcept { return table_.get(); }
     void set_options(const DeviceOptions& options);
 
-    /// Nothing of `origin`, which is dead, is issued after this: what waits here ends with `shutdown`
-    /// [O-2]. Bios below are not looked for: every lane of the shard is to be told.
+    /// Nothing of `origin`, which is dead, is issued after this: what waits here ends with
+    /// `shutdown` [O-2]. Bios below are not looked for: every lane of the shard is to be told.
     void abandon(const Origin& origin) noexcept;
     /// Reserves a range for an I/O of a dead connection that a store still has [O-1].
     Hold* hold(std::uint64_t start_sector, std::uint64_t sectors);
@@ -185,8 +187,8 @@ class Lane final : public BlockDevice {
     bool noflush_ = false;
     std::function<void()> on_quiet_;
     Parking parking_;
-    Queue<DmIo> requeue_list_;  // Stage one; the latest first, as in the kernel (3.5).
-    Queue<DmIo> fan_starved_;   // Waits for a clone [O-12].
+    Queue<DmIo> requeue_list_;           // Stage one; the latest first, as in the kernel (3.5).
+    Queue<DmIo> fan_starved_;            // Waits for a clone [O-12].
     Pool<Requeued> requeued_{SIZE_MAX};  // Bounded by the DmIos that were in flight.
 
     Work requeue_work_;

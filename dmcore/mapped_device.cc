@@ -4,15 +4,15 @@
 
 namespace dmcore {
 
-MappedDevice::MappedDevice(std::string name, Executor& executor,
-                           std::span<const ShardSeams> shards, const DeviceOptions& options)
+MappedDevice::MappedDevice(std::string name, Executor& executor, std::span<const ShardSeams> shards,
+                           const DeviceOptions& options)
     : executor_(executor),
       options_(options),
-      shared_(std::make_shared<DeviceShared>(std::move(name),
-                                             static_cast<unsigned>(shards.size()), executor)) {
+      shared_(std::make_shared<DeviceShared>(std::move(name), static_cast<unsigned>(shards.size()),
+                                             executor)) {
     for (unsigned i = 0; i < shards.size(); ++i) {
-        lanes_.push_back(std::make_unique<Lane>(shared_, i, *shards[i].agenda, *shards[i].clock,
-                                                options));
+        lanes_.push_back(
+            std::make_unique<Lane>(shared_, i, *shards[i].agenda, *shards[i].clock, options));
     }
 }
 

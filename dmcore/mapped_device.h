@@ -55,8 +55,8 @@ class MappedDevice {
     void suspend(bool noflush, Then then);
     /// Takes back a suspend whether it has finished or not, and its `then` with it.
     void undo_suspend(Then then);
-    /// Makes an inactive table live, suspending first if need be, then opens the gate. Without a live
-    /// or inactive table there is nothing to resume: the caller checks.
+    /// Makes an inactive table live, suspending first if need be, then opens the gate. Without a
+    /// live or inactive table there is nothing to resume: the caller checks.
     void resume(Then then);
 
     /// Runs `each` on every lane, on its shard; then `then` here.

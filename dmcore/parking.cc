@@ -28,7 +28,9 @@ Parking::Parking(Lane& lane, DeviceShared& shared, unsigned lane_index, Agenda& 
           this),
       timer_([](void* self) noexcept { static_cast<Parking*>(self)->issue_due(); }, this) {}
 
-Parking::~Parking() { clock_.disarm(timer_); }
+Parking::~Parking() {
+    clock_.disarm(timer_);
+}
 
 /// False: a device above took the bio back, so it must not wait here.
 bool Parking::park(Bio& bio) noexcept {
@@ -120,7 +122,8 @@ void Parking::arm() noexcept {
 
 bool Parking::waits_behind_hold(Bio& bio) noexcept {
     const Hold* own_hold = bio.parked == nullptr ? nullptr : bio.parked->hold;
-    if (!shared_.holds.blocked(bio.iter.sector, bio.iter.end(), own_hold, lane_index_)) return false;
+    if (!shared_.holds.blocked(bio.iter.sector, bio.iter.end(), own_hold, lane_index_))
+        return false;
     if (park(bio)) held_.push_back(bio);
     return true;
 }
@@ -188,10 +191,11 @@ void Parking::end_all(const Failure& why, Wanted&& wanted) noexcept {
 }
 
 void Parking::abandon(const Origin& origin) noexcept {
-    end_all({.status = Status::shutdown},
-            [&](const Bio& bio) { return bio.origin == &origin; });
+    end_all({.status = Status::shutdown}, [&](const Bio& bio) { return bio.origin == &origin; });
 }
 
-void Parking::give_back() noexcept { end_all(recalled, Lane::wanted_back); }
+void Parking::give_back() noexcept {
+    end_all(recalled, Lane::wanted_back);
+}
 
 }  // namespace dmcore

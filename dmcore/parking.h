@@ -57,7 +57,8 @@ class Parking {
     }
     /// `sectors` of what the record covers have been answered. Null does nothing.
     void drop(Parked* parked, std::uint64_t sectors) noexcept;
-    /// Gives the record, made if need be, a hold on this range if it has none. `fresh`: as in publish().
+    /// Gives the record, made if need be, a hold on this range if it has none. `fresh`: as in
+    /// publish().
     void ensure_hold(Parked*& parked, std::uint64_t start_sector, std::uint64_t sectors,
                      bool fresh) noexcept;
     /// Ends a bio, and its record, without issuing it.

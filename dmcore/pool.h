@@ -11,8 +11,8 @@
 
 namespace dmcore {
 
-/// Objects that are used again and again on one shard. Grows by slabs up to a bound and never shrinks,
-/// so that nothing is allocated once it is warm.
+/// Objects that are used again and again on one shard. Grows by slabs up to a bound and never
+/// shrinks, so that nothing is allocated once it is warm.
 template <class T>
 class Pool {
   public:

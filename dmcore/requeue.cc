@@ -1,6 +1,6 @@
 // Two-stage requeue: how a part is run again before its submitter hears of it. Follows the kernel
-// commit "dm: add two stage requeue mechanism": splitting costs nothing, the rare requeue pays with a
-// clone that is rewound from the bio's fixed end and trimmed to the part.
+// commit "dm: add two stage requeue mechanism": splitting costs nothing, the rare requeue pays with
+// a clone that is rewound from the bio's fixed end and trimmed to the part.
 #include <algorithm>
 #include <cmath>
 
@@ -66,8 +66,8 @@ void Lane::stage_one(DmIo& io) noexcept {
     agenda_.add(requeue_work_);
 }
 
-/// Works off the list from its head and puts each part at the head of the deferred list, so that the
-/// parts of one batch come out in the order in which they were requeued (dm-semantics 3.5).
+/// Works off the list from its head and puts each part at the head of the deferred list, so that
+/// the parts of one batch come out in the order in which they were requeued (dm-semantics 3.5).
 void Lane::requeue_worker() noexcept {
     while (DmIo* io = requeue_list_.pop()) {
         Requeued& part = *requeued_.take();

@@ -22,6 +22,8 @@ RetryPolicy transient_retry() noexcept {
     return policy;
 }
 
-RetryPolicy no_retry() noexcept { return RetryPolicy{}; }
+RetryPolicy no_retry() noexcept {
+    return RetryPolicy{};
+}
 
 }  // namespace dmcore

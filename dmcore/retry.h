@@ -11,13 +11,13 @@ namespace dmcore {
 struct RetryPolicy {
     static constexpr std::uint32_t unlimited = UINT32_MAX;
 
-    StatusSet errors;                        // Failures worth another attempt.
-    std::uint32_t attempts = unlimited;      // How often a part is run again at most.
-    Time delay = std::chrono::milliseconds(20);      // Before the second retry; the first is at once.
-    double backoff = 2.0;                    // Factor from each delay to the next, >= 1.
+    StatusSet errors;                            // Failures worth another attempt.
+    std::uint32_t attempts = unlimited;          // How often a part is run again at most.
+    Time delay = std::chrono::milliseconds(20);  // Before the second retry; the first is at once.
+    double backoff = 2.0;                        // Factor from each delay to the next, >= 1.
     Time max_delay = std::chrono::milliseconds(500);
-    Time deadline = std::chrono::seconds(10);        // From the first failure, gate-open time only.
-    std::uint64_t queue_bytes = 64ULL << 20;         // Waiting at most; beyond it sockets are not read.
+    Time deadline = std::chrono::seconds(10);  // From the first failure, gate-open time only.
+    std::uint64_t queue_bytes = 64ULL << 20;   // Waiting at most; beyond it sockets are not read.
 
     friend bool operator==(const RetryPolicy&, const RetryPolicy&) = default;
 };

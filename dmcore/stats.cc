@@ -28,6 +28,7 @@ void DeviceStats::add(const DeviceStats& other) {
         } else {
             same->issued += one.issued;
             same->reissued += one.reissued;
+            same->reissued_fan_out += one.reissued_fan_out;
         }
     }
 }

@@ -21,8 +21,9 @@ struct OpStats {
 struct DeviceStats {
     struct Below {
         std::string name;
-        std::uint64_t issued = 0;    // Parts submitted there...
-        std::uint64_t reissued = 0;  // ...of which not for the first time.
+        std::uint64_t issued = 0;            // Parts submitted there...
+        std::uint64_t reissued = 0;          // ...of which reads and writes issued before...
+        std::uint64_t reissued_fan_out = 0;  // ...and flushes, discards and zeroes.
     };
 
     std::array<OpStats, op_count> ops;

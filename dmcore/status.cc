@@ -33,13 +33,19 @@ constexpr Entry entries[] = {
     {Status::requeue, 0, "REQUEUE", "to be run again"},
 };
 
-const Entry& entry(Status status) noexcept { return entries[static_cast<unsigned>(status)]; }
+const Entry& entry(Status status) noexcept {
+    return entries[static_cast<unsigned>(status)];
+}
 
 }  // namespace
 
-std::string_view name_of(Status status) noexcept { return entry(status).name; }
+std::string_view name_of(Status status) noexcept {
+    return entry(status).name;
+}
 
-std::string_view text_of(Status status) noexcept { return entry(status).text; }
+std::string_view text_of(Status status) noexcept {
+    return entry(status).text;
+}
 
 std::optional<Status> status_named(std::string_view name) noexcept {
     for (const Entry& each : entries) {

@@ -47,7 +47,8 @@ void check_rows(const std::vector<RowSpec>& rows) {
         const RowSpec& row = rows[i];
         check_start(row, i, expected);
         if (row.sectors == 0) {
-            fail_row(i, TableError::Part::length, "zero-length", "a segment needs at least 1 sector");
+            fail_row(i, TableError::Part::length, "zero-length",
+                     "a segment needs at least 1 sector");
         }
         if (row.sectors > table_sectors_max - row.start_sector) {
             fail_row(i, TableError::Part::length, "too-long",
@@ -98,9 +99,8 @@ void Table::add_row(std::size_t index, unsigned lane, Clock& clock, const FindDe
 }
 
 Lower& Table::lower(const std::string& name, const FindDevice& find) {
-    const auto known = std::find_if(lowers_.begin(), lowers_.end(), [&](const Lower& each) {
-        return each.device->name() == name;
-    });
+    const auto known = std::find_if(lowers_.begin(), lowers_.end(),
+                                    [&](const Lower& each) { return each.device->name() == name; });
     if (known != lowers_.end()) return *known;
     BlockDevice* device = find(name);
     if (device == nullptr) {
@@ -134,7 +134,8 @@ void Table::stack_limits() {
     limits_.discard = true;
     for (const Lower& below : lowers_) {
         const Limits& one = below.device->limits();
-        limits_.logical_block_bytes = std::max(limits_.logical_block_bytes, one.logical_block_bytes);
+        limits_.logical_block_bytes =
+            std::max(limits_.logical_block_bytes, one.logical_block_bytes);
         limits_.io_min_bytes = std::max(limits_.io_min_bytes, one.io_min_bytes);
         limits_.write_cache |= one.write_cache;  // [L-6]
         if (one.io_opt_bytes != 0) {

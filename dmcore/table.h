@@ -30,8 +30,8 @@ struct RowSpec {
 struct TableShared {
     std::vector<RowSpec> rows;
     std::string device_name;
-    Time loaded_at{};         // Of all lanes' clocks [F-9].
-    std::uint64_t seed = 0;   // Of this device.
+    Time loaded_at{};                              // Of all lanes' clocks [F-9].
+    std::uint64_t seed = 0;                        // Of this device.
     std::vector<std::shared_ptr<void>> row_state;  // What the targets of a row share [O-9].
 };
 
@@ -89,7 +89,8 @@ class Table {
     bool flush_bypass_ = true;
 };
 
-/// Throws TableError unless the rows follow one another from 0 without gap or overlap [T-1]...[T-3].
+/// Throws TableError unless the rows follow one another from 0 without gap or overlap
+/// [T-1]...[T-3].
 void check_rows(const std::vector<RowSpec>& rows);
 
 }  // namespace dmcore

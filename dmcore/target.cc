@@ -17,7 +17,8 @@ std::uint64_t TargetArgs::number(std::size_t index, std::string_view what,
     const auto [stop, error] = std::from_chars(text.data(), end, value);
     const int place = static_cast<int>(index);
     if (text.empty() || stop != end || error == std::errc::invalid_argument) {
-        fail("bad-number", std::string(what) + " must be a whole number, not '" + text + "'", place);
+        fail("bad-number", std::string(what) + " must be a whole number, not '" + text + "'",
+             place);
     }
     if (error != std::errc{} || value > max) {
         fail("bad-number", std::string(what) + " is at most " + std::to_string(max), place);

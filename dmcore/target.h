@@ -23,19 +23,20 @@ inline constexpr std::uint64_t table_start_max = UINT64_MAX / 4;
 /// A device that a table stands on, and what this lane has sent there.
 struct Lower {
     BlockDevice* device = nullptr;
-    std::uint64_t issued = 0;    // Parts submitted...
-    std::uint64_t reissued = 0;  // ...and those of them that had failed or been requeued before.
+    std::uint64_t issued = 0;            // Parts submitted...
+    std::uint64_t reissued = 0;          // ...of which reads and writes not for the first time...
+    std::uint64_t reissued_fan_out = 0;  // ...and others: they are run again on all legs.
 };
 
 /// What one target gets of one DmIo: a bio of its own over the same data. The lane owns it.
 struct Clone : Bio {
     DmIo* io = nullptr;
-    Target* target = nullptr;      // Null for a flush that went straight to a device [L-23].
-    Lower* lower = nullptr;        // map() sets it: where to submit.
-    std::uint32_t number = 0;      // Of this target's clones of a flush, discard or write_zeroes.
-    std::uint32_t tag = 0;         // The target's, from map() to end_io().
-    std::uint64_t mapped_bytes = 0;  // Length when map() returned; what is below may consume `iter`.
-    void* target_data = nullptr;   // The target's, from map() to end_io().
+    Target* target = nullptr;        // Null for a flush that went straight to a device [L-23].
+    Lower* lower = nullptr;          // map() sets it: where to submit.
+    std::uint32_t number = 0;        // Of this target's clones of a flush, discard or write_zeroes.
+    std::uint32_t tag = 0;           // The target's, from map() to end_io().
+    std::uint64_t mapped_bytes = 0;  // When map() returned: `iter` may be consumed below.
+    void* target_data = nullptr;     // The target's, from map() to end_io().
 };
 
 /// What a target did with a clone (dm-semantics 1.8).
@@ -77,12 +78,12 @@ class Target {
 
     const Traits& traits() const noexcept { return traits_; }
 
-    /// Aims `clone`, whose iter.sector counts from this target's first sector. May shorten a read or
-    /// write; the rest follows as a part of its own [L-17]. Does not block or throw.
+    /// Aims `clone`, whose iter.sector counts from this target's first sector. May shorten a read
+    /// or write; the rest follows as a part of its own [L-17]. Does not block or throw.
     virtual Mapped map(Clone& clone) noexcept = 0;
 
-    /// Sees how a mapped clone ended and may change it; clone.failure says why it failed. Called only
-    /// with traits().sees_end.
+    /// Sees how a mapped clone ended and may change it; clone.failure says why it failed. Called
+    /// only with traits().sees_end.
     virtual void end_io(Clone&) noexcept {}
 
     /// Arguments as they would be loaded again, without a trailing space.
@@ -103,13 +104,16 @@ class Target {
     Traits traits_;
 };
 
-/// A table or message that the user must fix. `row` and `word` name the place: row of the table from 0,
-/// word of its arguments from 0; none: the whole.
+/// A table or message that the user must fix. `row` and `word` name the place: row of the table
+/// from 0, word of its arguments from 0; none: the whole.
 struct TableError : std::exception {
     static constexpr int none = -1;
 
     TableError(std::string slug_, std::string message_, int word_ = none, std::string help_ = {})
-        : slug(std::move(slug_)), message(std::move(message_)), help(std::move(help_)), word(word_) {}
+        : slug(std::move(slug_)),
+          message(std::move(message_)),
+          help(std::move(help_)),
+          word(word_) {}
     const char* what() const noexcept override { return message.c_str(); }
 
     std::string slug;     // Stable: "bad-number", "stripe-size".
@@ -126,12 +130,12 @@ class TargetArgs {
   public:
     using FindDevice = std::function<Lower&(const std::string& name)>;
 
-    std::uint64_t start_sector = 0;   // Of the row...
-    std::uint64_t sectors = 0;        // ...and its length.
-    std::string device_name;          // Of the mapped device.
+    std::uint64_t start_sector = 0;  // Of the row...
+    std::uint64_t sectors = 0;       // ...and its length.
+    std::string device_name;         // Of the mapped device.
     Clock* clock = nullptr;
-    Time loaded_at{};                 // One reading for all lanes [F-9].
-    std::uint64_t seed = 0;           // For this row and lane.
+    Time loaded_at{};                         // One reading for all lanes [F-9].
+    std::uint64_t seed = 0;                   // For this row and lane.
     std::shared_ptr<void>* shared = nullptr;  // One slot a row, empty for the first lane [O-9].
 
     TargetArgs(std::span<const std::string> words, FindDevice find)
@@ -154,24 +158,25 @@ class TargetArgs {
     FindDevice find_;
 };
 
-/// How one argument is written in a table file. In dm's order; config turns the named form into words
-/// by these, so that a target is described in its own file only.
+/// How one argument is written in a table file. In dm's order; config turns the named form into
+/// words by these, so that a target is described in its own file only.
 struct ArgSpec {
     enum class Kind : std::uint8_t {
-        device,        // One word: a name.
-        sectors,       // One word: a size of the table file, or bare sectors.
-        bytes,         // One word: a size, given to the target in bytes (dust's block size).
-        seconds,       // One word: a duration; whole seconds as "9", others as "500ms".
-        milliseconds,  // One word: a duration, in ms.
-        count,         // One word: a bare number.
-        devices,       // Words: NAME OFFSET for each of a list; its length fills `devices_count`.
-        devices_count, // One word: how many `devices` lists; never written by the user.
-        features,      // Words: COUNT then those of a list; an entry may be a name, NAME: VALUE,
-                       // NAME: [VALUES] or NAME: {KEY: VALUE} in the order of `feature_values`.
+        device,         // One word: a name.
+        sectors,        // One word: a size of the table file, or bare sectors.
+        bytes,          // One word: a size, given to the target in bytes (dust's block size).
+        seconds,        // One word: a duration; whole seconds as "9", others as "500ms".
+        milliseconds,   // One word: a duration, in ms.
+        count,          // One word: a bare number.
+        devices,        // Words: NAME OFFSET for each of a list; its length fills `devices_count`.
+        devices_count,  // One word: how many `devices` lists; never written by the user.
+        features,       // Words: COUNT then those of a list; an entry may be a name, NAME: VALUE,
+                        // NAME: [VALUES] or NAME: {KEY: VALUE} in the order of `feature_values`.
     };
     std::string_view name;
     Kind kind;
-    std::string_view if_absent{};  // The word where it is left out; empty: required (features: "0").
+    std::string_view
+        if_absent{};  // The word where it is left out; empty: required (features: "0").
 };
 
 /// One feature that takes values, for ArgSpec::Kind::features.

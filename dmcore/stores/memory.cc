@@ -38,7 +38,8 @@ MemoryStore::~MemoryStore() {
     std::free(blocks_);
 }
 
-/// A block that was never written is not even guarded, so that its place in the index stays untouched.
+/// A block that was never written is not even guarded, so that its place in the index stays
+/// untouched.
 void MemoryStore::read(Block& block, std::size_t at, std::byte* to, std::size_t bytes) noexcept {
     if (block.data.load(std::memory_order_acquire) != nullptr) {
         const Guard guard(block);
@@ -96,8 +97,8 @@ bool MemoryStore::move(Op op, std::uint64_t at, std::byte* data, std::size_t byt
 void MemoryStore::zero(std::uint64_t at, std::uint64_t bytes) noexcept {
     while (bytes > 0) {
         const auto offset = static_cast<std::size_t>(at % block_bytes);
-        const auto count = static_cast<std::size_t>(
-            std::min<std::uint64_t>(bytes, block_bytes - offset));
+        const auto count =
+            static_cast<std::size_t>(std::min<std::uint64_t>(bytes, block_bytes - offset));
         clear(blocks_[at / block_bytes], offset, count);
         at += count;
         bytes -= count;
@@ -125,8 +126,9 @@ void MemoryDevice::submit(Bio& bio) noexcept {
         return;
     }
     const std::uint64_t at = bio.iter.sector;
-    bio.fail({.status = Status::no_memory, .where = interned("store '" + name() + "'"), .sector = at},
-             at);
+    bio.fail(
+        {.status = Status::no_memory, .where = interned("store '" + name() + "'"), .sector = at},
+        at);
 }
 
 }  // namespace dmcore

@@ -25,7 +25,8 @@ class MemoryStore {
     const std::string& name() const noexcept { return name_; }
     const Limits& limits() const noexcept { return limits_; }
 
-    /// Runs a whole bio now. Any thread. False: no memory for a write; part of it may have happened.
+    /// Runs a whole bio now. Any thread. False: no memory for a write; part of it may have
+    /// happened.
     bool run(const Bio& bio) noexcept;
 
   private:

@@ -15,7 +15,8 @@ using std::chrono::milliseconds;
 constexpr std::uint64_t seconds_max = UINT32_MAX;
 constexpr std::uint64_t copy_bytes_max = 4U << 20;  // Of one corrupted write [F-16], [L-17].
 
-/// A linear range that works for `up`, then misbehaves for `down`, over and over (dm-semantics 7.3).
+/// A linear range that works for `up`, then misbehaves for `down`, over and over
+/// (dm-semantics 7.3).
 class Flakey final : public Target {
   public:
     explicit Flakey(const TargetArgs& args);
@@ -208,8 +209,10 @@ constexpr FeatureSpec feature_specs[] = {
     {"random_write_corrupt", {}, true},
 };
 constexpr ArgSpec arg_specs[] = {
-    {"device", ArgSpec::Kind::device},     {"offset", ArgSpec::Kind::sectors, "0"},
-    {"up", ArgSpec::Kind::seconds},        {"down", ArgSpec::Kind::seconds},
+    {"device", ArgSpec::Kind::device},
+    {"offset", ArgSpec::Kind::sectors, "0"},
+    {"up", ArgSpec::Kind::seconds},
+    {"down", ArgSpec::Kind::seconds},
     {"features", ArgSpec::Kind::features, "0"},
 };
 

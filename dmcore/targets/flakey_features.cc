@@ -21,7 +21,8 @@ FlakeyFeatures::CorruptByte corrupt_byte_at(const TargetArgs& args, std::size_t 
     if (byte.nth == 0) args.fail("bad-number", "bytes count from 1", static_cast<int>(at));
     const std::string direction = lower_case(args.word(at + 1));
     if (direction != "r" && direction != "w") {
-        args.fail("bad-feature", "corrupt_bio_byte's dir is r or w, not '" + args.word(at + 1) + "'",
+        args.fail("bad-feature",
+                  "corrupt_bio_byte's dir is r or w, not '" + args.word(at + 1) + "'",
                   static_cast<int>(at + 1));
     }
     byte.write = direction == "w";
@@ -42,16 +43,17 @@ FlakeyFeatures::FlakeyFeatures(const TargetArgs& args, std::size_t first) {
         const std::uint64_t count = args.number(first, "the number of feature words", words_max);
         const std::size_t end = first + 1 + count;
         if (end > args.count()) {
-            args.fail("bad-feature", std::to_string(count) + " feature words are announced, " +
-                                         std::to_string(args.count() - first - 1) + " follow",
+            args.fail("bad-feature",
+                      std::to_string(count) + " feature words are announced, " +
+                          std::to_string(args.count() - first - 1) + " follow",
                       static_cast<int>(first));
         }
         // Words behind the group are ignored, as in dm [F-7].
         for (std::size_t at = first + 1; at < end;) at = read_one(args, at, end);
         check(args, first);
     }
-    const bool nothing = !error_reads && !drop_writes && !error_writes && !corrupts_reads() &&
-                         !corrupts_writes();
+    const bool nothing =
+        !error_reads && !drop_writes && !error_writes && !corrupts_reads() && !corrupts_writes();
     if (nothing) error_reads = error_writes = true;  // [F-1]
 }
 
@@ -67,8 +69,9 @@ std::size_t FlakeyFeatures::read_one(const TargetArgs& args, std::size_t at, std
     const std::string name = lower_case(args.word(at));
     const auto needs = [&](std::size_t words) {
         if (at + words >= end) {
-            args.fail("bad-feature", "'" + args.word(at) + "' needs " + std::to_string(words) +
-                                         (words == 1 ? " value" : " values"),
+            args.fail("bad-feature",
+                      "'" + args.word(at) + "' needs " + std::to_string(words) +
+                          (words == 1 ? " value" : " values"),
                       static_cast<int>(at));
         }
     };
@@ -82,8 +85,8 @@ std::size_t FlakeyFeatures::read_one(const TargetArgs& args, std::size_t at, std
     }
     if (name == "random_read_corrupt" || name == "random_write_corrupt") {
         needs(1);
-        std::uint32_t& rate = name == "random_read_corrupt" ? random_read_corrupt
-                                                            : random_write_corrupt;
+        std::uint32_t& rate =
+            name == "random_read_corrupt" ? random_read_corrupt : random_write_corrupt;
         rate = static_cast<std::uint32_t>(args.number(at + 1, name, always));
         return at + 2;
     }
@@ -97,7 +100,8 @@ void FlakeyFeatures::check(const TargetArgs& args, std::size_t first) const {
         args.fail("bad-feature", "drop_writes and error_writes exclude each other", place);
     }
     if ((drop_writes || error_writes) && corrupt_byte && corrupt_byte->write) {  // [F-4]
-        args.fail("bad-feature", "writes that are dropped or failed can't also be corrupted", place);
+        args.fail("bad-feature", "writes that are dropped or failed can't also be corrupted",
+                  place);
     }
 }
 

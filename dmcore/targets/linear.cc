@@ -12,10 +12,8 @@ class Linear final : public Target {
         }
         start_ = args.number(1, "offset", table_start_max);
         lower_ = &args.device(0);
-        traits_ = {.flush_clones = 1,
-                   .discard_clones = 1,
-                   .write_zeroes_clones = 1,
-                   .flush_bypass = true};
+        traits_ = {
+            .flush_clones = 1, .discard_clones = 1, .write_zeroes_clones = 1, .flush_bypass = true};
     }
 
     Mapped map(Clone& clone) noexcept override {

@@ -29,6 +29,7 @@ class Striped final : public Target {
     /// Error counts of the legs, one for all lanes [O-9].
     using Errors = std::vector<std::atomic<std::uint32_t>>;
 
+    std::string chunk_text() const;
     void check_shape(const TargetArgs& args) const;
     Place place(std::uint64_t sector) const noexcept;
     std::uint64_t edge(std::uint64_t sector, std::size_t leg) const noexcept;
@@ -42,7 +43,8 @@ class Striped final : public Target {
 
 Striped::Striped(const TargetArgs& args) : sectors_(args.sectors) {
     if (args.count() < 2) {
-        args.fail("argument-count", "striped takes stripes chunk and device offset for each stripe");
+        args.fail("argument-count",
+                  "striped takes stripes chunk and device offset for each stripe");
     }
     const std::uint64_t count = args.number(0, "stripes", UINT32_MAX);
     chunk_sectors_ = args.number(1, "chunk", UINT32_MAX);
@@ -69,17 +71,22 @@ Striped::Striped(const TargetArgs& args) : sectors_(args.sectors) {
                .max_io_sectors = chunk_sectors_};
 }
 
+/// As a table file would have it.
+std::string Striped::chunk_text() const {
+    return chunk_sectors_ % 2 == 0 ? std::to_string(chunk_sectors_ / 2) + "KiB"
+                                   : std::to_string(chunk_sectors_) + "s";
+}
+
 void Striped::check_shape(const TargetArgs& args) const {
     const std::uint64_t row = legs_.size() * chunk_sectors_;
     if (sectors_ % row == 0) return;
     const std::uint64_t below = sectors_ / row * row;
-    const std::string fits = below == 0 ? std::to_string(row) + "s is"
-                                        : std::to_string(below) + "s and " +
-                                              std::to_string(below + row) + "s are";
+    const std::string fits =
+        below == 0 ? std::to_string(row) + "s is"
+                   : std::to_string(below) + "s and " + std::to_string(below + row) + "s are";
     args.fail("stripe-size", "length " + std::to_string(sectors_) + "s is not a multiple of " +
-                                 std::to_string(legs_.size()) + " stripes x chunk " +
-                                 std::to_string(chunk_sectors_) + "s (" + std::to_string(row) +
-                                 "s); " + fits);
+                                 std::to_string(legs_.size()) + " stripes x chunk " + chunk_text() +
+                                 " (" + std::to_string(row) + "s); " + fits);
 }
 
 Striped::Place Striped::place(std::uint64_t sector) const noexcept {
@@ -125,7 +132,8 @@ Mapped Striped::map(Clone& clone) noexcept {
 
 void Striped::end_io(Clone& clone) noexcept {
     const Status status = clone.failure.status;
-    if (status == Status::ok || status == Status::not_supported || status == Status::requeue) return;
+    if (status == Status::ok || status == Status::not_supported || status == Status::requeue)
+        return;
     for (std::size_t i = 0; i < legs_.size(); ++i) {
         if (legs_[i].lower == legs_[clone.tag].lower) (*errors_)[i].fetch_add(1);
     }

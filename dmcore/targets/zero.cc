@@ -15,9 +15,8 @@ class Zero final : public Target {
 
     Mapped map(Clone& clone) noexcept override {
         if (clone.op == Op::read) {
-            for_each_piece(clone.iter, clone.segments, [](std::byte* data, std::size_t bytes) {
-                std::memset(data, 0, bytes);
-            });
+            for_each_piece(clone.iter, clone.segments,
+                           [](std::byte* data, std::size_t bytes) { std::memset(data, 0, bytes); });
         }
         return Mapped::done;
     }
