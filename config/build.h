@@ -10,13 +10,12 @@
 namespace config {
 
 /// Finds a store or device that is open on a shard; null: there is none.
-using FindOpen =
-    std::function<dmcore::BlockDevice*(const std::string& name, unsigned shard)>;
+using FindOpen = std::function<dmcore::BlockDevice*(const std::string& name, unsigned shard)>;
 
 dmcore::DeviceOptions options_of(const DeviceSpec& device);
 
-/// A loaded table of `device`: one copy for every shard. What it stands on must be open and have its
-/// live table. `seed` is the file's; each device draws from a stream of its own. Throws
+/// A loaded table of `device`: one copy for every shard. What it stands on must be open and have
+/// its live table. `seed` is the file's; each device draws from a stream of its own. Throws
 /// dmcore::TableError for what check() could not see, such as a store that turned out smaller.
 dmcore::TableSet build_tables(const DeviceSpec& device, std::span<const dmcore::ShardSeams> shards,
                               std::uint64_t seed, const FindOpen& find);

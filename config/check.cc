@@ -41,6 +41,7 @@ void check(Spec& spec, Diagnostics& found) {
 void check_exports(Checking& checking) {
     const Spec& spec = checking.spec;
     std::vector<std::string_view> devices;
+    devices.reserve(spec.devices.size());
     for (const DeviceSpec& device : spec.devices) devices.push_back(device.name);
     std::vector<std::string_view> names;
     for (const ExportSpec& one : spec.exports) {

@@ -12,17 +12,16 @@ bool is_blank(char letter) {
     return letter == ' ' || letter == '\t' || letter == '\r';
 }
 
-/// The next word from `at` on, which is moved behind it; nothing at the end of the line.
-std::optional<Word> next_word(std::string_view line, std::size_t& at) {
+/// Reads the next word from `at` on, which is moved behind it; false at the end of the line.
+bool next_word(std::string_view line, std::size_t& at, Word& word) {
     while (at < line.size() && is_blank(line[at])) ++at;
-    if (at == line.size()) return std::nullopt;
-    Word word{{}, at, 0};
+    word = {{}, at, 0};
     for (; at < line.size() && !is_blank(line[at]); ++at) {
         if (line[at] == '\\' && at + 1 < line.size()) ++at;
         word.text += line[at];
     }
     word.length = at - word.offset;
-    return word;
+    return word.length > 0;
 }
 
 /// A number as dm reads it: leading zeros are fine, and it is decimal all the same.
@@ -43,26 +42,26 @@ class LineReader {
     void read() {
         dmcore::RowSpec row;
         if (!sectors(row.start_sector, 0, "start") || !sectors(row.sectors, 1, "length")) return;
-        auto target = next_word(line_, at_);
-        if (!target) return too_short("target");
-        row.target = std::move(target->text);
-        while (auto word = next_word(line_, at_)) row.words.push_back(std::move(word->text));
+        Word word;
+        if (!next_word(line_, at_, word)) return too_short("target");
+        row.target = std::move(word.text);
+        while (next_word(line_, at_, word)) row.words.push_back(std::move(word.text));
         table_.rows.push_back(std::move(row));
         table_.lines.push_back(static_cast<std::uint32_t>(number_));
     }
 
   private:
     bool sectors(std::uint64_t& to, std::size_t index, std::string_view what) {
-        const auto word = next_word(line_, at_);
-        if (!word) {
+        Word word;
+        if (!next_word(line_, at_, word)) {
             too_short(what);
             return false;
         }
-        const auto number = sector_number(word->text);
+        const auto number = sector_number(word.text);
         if (number)
             to = *number;
         else
-            fault(index, bad_number(word->text, what));
+            fault(index, bad_number(word.text, what));
         return number.has_value();
     }
 
@@ -95,7 +94,8 @@ class LineReader {
 std::vector<Word> split_words(std::string_view line) {
     std::vector<Word> words;
     std::size_t at = 0;
-    while (auto word = next_word(line, at)) words.push_back(std::move(*word));
+    Word word;
+    while (next_word(line, at, word)) words.push_back(std::move(word));
     return words;
 }
 

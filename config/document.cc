@@ -6,8 +6,7 @@
 #include <unordered_set>
 
 #include <yaml-cpp/eventhandler.h>
-#include <yaml-cpp/exceptions.h>
-#include <yaml-cpp/parser.h>
+#include <yaml-cpp/yaml.h>
 
 #include "config/encoding.h"
 
@@ -33,12 +32,13 @@ std::size_t skip_properties(std::string_view text, std::size_t at) {
 std::size_t quoted_length(std::string_view line) {
     const char quote = line.front();
     for (std::size_t i = 1; i < line.size(); ++i) {
-        if (quote == '"' && line[i] == '\\')
+        const bool is_escape = quote == '"' && line[i] == '\\';
+        const bool is_doubled = quote == '\'' && line.substr(i).starts_with("''");
+        if (is_escape || is_doubled) {
             ++i;
-        else if (line[i] == quote && quote == '\'' && line.substr(i + 1).starts_with('\''))
-            ++i;
-        else if (line[i] == quote)
+        } else if (line[i] == quote) {
             return i + 1;
+        }
     }
     return line.size();
 }

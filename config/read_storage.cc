@@ -18,7 +18,7 @@ constexpr std::string_view block_sizes[] = {"512", "4096"};
 constexpr std::size_t uuid_bytes_max = 128;  // As in dm.
 
 Value<std::uint64_t> size_value(std::string_view text) {
-    const auto sectors = parse_sectors(text, Bare::refused);
+    auto sectors = parse_sectors(text, Bare::refused);
     if (!sectors) return sectors;
     if (*sectors == 0) {
         return tl::unexpected(ValueError{"bad-size", quoted(text) + " holds nothing",
