@@ -11,8 +11,8 @@ nbd::ExportInfo Export::info(unsigned shard) const {
     info.description = spec_.description;
     info.size_bytes = limits.size_sectors * dmcore::sector_bytes;
     info.read_only = spec_.read_only || limits.read_only;
-    // The stack keeps all of these: a flush reaches every store [O-4], a store without FUA of its own
-    // writes and then flushes [O-5], and there is one cache, or none, for all connections.
+    // The stack keeps all of these: a flush reaches every store [O-4], a store without FUA of its
+    // own writes and then flushes [O-5], and there is one cache, or none, for all connections.
     info.can_flush = info.can_fua = info.can_zero = info.can_multi_conn = true;
     info.can_trim = limits.discard;
     info.min_block_bytes = limits.logical_block_bytes;

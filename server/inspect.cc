@@ -57,7 +57,8 @@ DeviceInfo Running::describe(dmcore::MappedDevice& device) {
             for (const auto& row : table->rows()) {
                 const std::string type(row.type->name);
                 auto& types = info.target_types;
-                if (std::find(types.begin(), types.end(), type) == types.end()) types.push_back(type);
+                if (std::find(types.begin(), types.end(), type) == types.end())
+                    types.push_back(type);
                 if (info.state.empty()) info.state = row.target->state_text();
             }
             for (const auto& below : table->lowers()) info.below.push_back(below.device->name());
@@ -74,8 +75,8 @@ std::uint32_t Running::open_count(const std::string& device) const {
         if (one->spec().device == device) count += one->connections();
     }
     for (const auto& other : spec_.devices) {
-        count += static_cast<std::uint32_t>(
-            std::count(other.below.begin(), other.below.end(), device));
+        count +=
+            static_cast<std::uint32_t>(std::count(other.below.begin(), other.below.end(), device));
     }
     return count;
 }
@@ -124,7 +125,8 @@ std::vector<HealthPart> Running::startup_health() {
 /// Everything is opened before anybody can ask: a server that answers is ready once it listens.
 std::vector<HealthPart> Running::ready_health() {
     std::vector<HealthPart> parts = startup_health();
-    for (const Store& store : stores_) parts.push_back(part("store " + store.spec.name, true, "open"));
+    for (const Store& store : stores_)
+        parts.push_back(part("store " + store.spec.name, true, "open"));
     return parts;
 }
 

@@ -6,11 +6,12 @@
 
 #include "server/nbd/limits.h"
 
-/// Every bound of the server outside the protocol code (server/nbd/limits.h) and the control plane. A
-/// full one slows the reader; it never fails a request.
+/// Every bound of the server outside the protocol code (server/nbd/limits.h) and the control plane.
+/// A full one slows the reader; it never fails a request.
 namespace server::limits {
 
 inline constexpr std::size_t connections_max = 1024;
+inline constexpr int listen_backlog = 128;
 inline constexpr std::chrono::seconds handshake_time{10};  // From accept to transmission.
 
 /// Of one connection; a request counts until its reply has been sent.

@@ -60,6 +60,8 @@ void start_log(const config::LogSpec& spec) {
     spdlog::set_default_logger(std::move(logger));
 }
 
-void stop_log() { spdlog::shutdown(); }
+void stop_log() {
+    spdlog::shutdown();
+}
 
 }  // namespace server

@@ -16,7 +16,8 @@ constexpr std::chrono::milliseconds farewell{500};  // For the last replies, aft
 [[noreturn]] void fail_at(const config::Position& at, std::string slug, std::string message,
                           std::string help = {}) {
     config::Diagnostics found;
-    found.error(at, {.slug = std::move(slug), .message = std::move(message), .help = std::move(help)});
+    found.error(at,
+                {.slug = std::move(slug), .message = std::move(message), .help = std::move(help)});
     throw StartError(found.human(), 1);
 }
 
@@ -73,10 +74,11 @@ void Running::open_store(const config::StoreSpec& spec) {
     for (unsigned i = 0; i < shards_.shards(); ++i) inboxes.push_back(&shards_[i]);
     try {
         store.file = std::make_shared<FileStore>(
-            spec.name, FileStore::Options{.path = spec.path,
-                                          .size_sectors = spec.size_sectors,
-                                          .create = spec.create,
-                                          .punch = spec.discard == config::StoreSpec::Discard::punch});
+            spec.name,
+            FileStore::Options{.path = spec.path,
+                               .size_sectors = spec.size_sectors,
+                               .create = spec.create,
+                               .punch = spec.discard == config::StoreSpec::Discard::punch});
     } catch (const StoreError& error) {
         fail_at(spec.path_position, "store-open", error.what());
     }
@@ -114,9 +116,8 @@ void Running::load(const std::string& device, const std::vector<dmcore::RowSpec>
 
 void Running::suspend(const std::string& device, bool noflush) {
     std::promise<void> done;
-    asio::post(control_, [&] {
-        find_device(device)->suspend(noflush, [&done] { done.set_value(); });
-    });
+    asio::post(control_,
+               [&] { find_device(device)->suspend(noflush, [&done] { done.set_value(); }); });
     done.get_future().get();
 }
 

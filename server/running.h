@@ -25,8 +25,8 @@ struct StartError : std::runtime_error {
     int exit_code;
 };
 
-/// One table file, being served: stores, devices, exports, listeners, and the threads that run them.
-/// Made, drained and destroyed on one thread; Live's calls may come from any other.
+/// One table file, being served: stores, devices, exports, listeners, and the threads that run
+/// them. Made, drained and destroyed on one thread; Live's calls may come from any other.
 class Running final : public Live {
   public:
     /// Opens everything; nobody is served yet. Throws StartError, and then nothing is left behind.

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <spawn.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,7 +17,6 @@
 #include "config/listen.h"
 #include "server/control/api.h"
 #include "server/control/http.h"
-#include "server/control/listen.h"
 #include "server/control/paths.h"
 #include "server/log.h"
 #include "server/running.h"
@@ -68,8 +68,9 @@ std::unique_ptr<control::ControlServer> start_control(control::Api& api, const c
         if (path.empty()) path = control::make_default_path();
         server->listen_unix(path, given.mode);
         if (!given.http_host.empty()) server->listen_tcp(given.http_host, given.http_port);
-    } catch (const control::ListenError& error) {
-        throw StartError(error.what(), error.in_use ? in_use_code : 1);
+    } catch (const ListenError& error) {
+        const char* fix = error.in_use ? "; choose another with --control PATH" : "";
+        throw StartError(std::string(error.what()) + fix, error.in_use ? in_use_code : 1);
     } catch (const std::runtime_error& error) {
         throw StartError(error.what(), 1);
     }
@@ -109,7 +110,8 @@ int exit_code_of(int status) {
 /// exits at once.
 class Wait {
   public:
-    explicit Wait(pid_t command) : signals_(io_, SIGTERM, SIGINT), others_(io_, SIGHUP), command_(command) {
+    explicit Wait(pid_t command)
+        : signals_(io_, SIGTERM, SIGINT), others_(io_, SIGHUP), command_(command) {
         if (command_ != 0) others_.add(SIGCHLD);
         wait_for_end();
         wait_for_others();
@@ -152,6 +154,14 @@ class Wait {
     int code_ = 0;
 };
 
+/// Clients, control connections and stores need more than the usual soft limit.
+void raise_descriptor_limit() {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 void exit_at_once_on_signal() {
     for (const int signal : {SIGTERM, SIGINT}) {
         std::signal(signal, [](int number) { ::_exit(128 + number); });
@@ -176,7 +186,8 @@ int serve_until_told(const config::Spec& spec, const ServeOptions& options) {
     control.reset();
     const auto drain = std::chrono::duration_cast<std::chrono::milliseconds>(spec.reload.drain);
     if (!running->drain(drain)) {
-        spdlog::error("a store still holds requests after {} ms; exiting without it", drain.count());
+        spdlog::error("a store still holds requests after {} ms; exiting without it",
+                      drain.count());
         stop_log();
         ::_exit(code);
     }
@@ -187,6 +198,7 @@ int serve_until_told(const config::Spec& spec, const ServeOptions& options) {
 
 int serve(const config::Spec& spec, const ServeOptions& options) {
     std::signal(SIGPIPE, SIG_IGN);
+    raise_descriptor_limit();
     start_log(spec.log);
     int code = 1;
     try {

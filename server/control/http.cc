@@ -10,7 +10,7 @@
 
 #include "server/control/access.h"
 #include "server/control/limits.h"
-#include "server/control/listen.h"
+#include "server/net/sockets.h"
 
 namespace server::control {
 namespace {
@@ -171,12 +171,12 @@ ControlServer::ControlServer(Handler handler) : handler_(std::move(handler)) {}
 ControlServer::~ControlServer() = default;
 
 void ControlServer::listen_unix(const std::string& path, unsigned mode) {
-    Socket socket = control::listen_unix(path, mode);
+    Socket socket = server::listen_unix(path, mode);
     listeners_.push_back(std::make_unique<Listener>(handler_, std::move(socket), path, ""));
 }
 
 std::uint16_t ControlServer::listen_tcp(const std::string& host, std::uint16_t port) {
-    Socket socket = control::listen_tcp(host, port);
+    Socket socket = server::listen_tcp(host, port);
     const std::uint16_t bound = port_of(socket);
     listeners_.push_back(std::make_unique<Listener>(handler_, std::move(socket), "", host));
     return bound;

@@ -17,7 +17,10 @@ Json json_of(const dmcore::OpStats& op) {
 }
 
 Json json_of(const dmcore::DeviceStats::Below& below) {
-    return {{"name", below.name}, {"issued", below.issued}, {"reissued", below.reissued}};
+    return {{"name", below.name},
+            {"issued", below.issued},
+            {"reissued", below.reissued},
+            {"reissued_fan_out", below.reissued_fan_out}};
 }
 
 /// The next word of `text`, which loses it.

@@ -13,6 +13,5 @@ inline constexpr unsigned threads = 4;
 inline constexpr unsigned idle_seconds_max = 30;
 inline constexpr std::size_t connection_bytes = 16U << 10;  // Request line, headers, reply headers.
 inline constexpr std::size_t body_bytes_max = 64U << 10;
-inline constexpr int backlog = 128;
 
 }  // namespace server::control::limits

@@ -7,8 +7,8 @@
 
 namespace server::nbd {
 
-/// Memory for the data of requests on one shard, in power-of-two sizes, within a budget. Used on its
-/// shard only.
+/// Memory for the data of requests on one shard, in power-of-two sizes, within a budget. Used on
+/// its shard only.
 class Buffers {
   public:
     explicit Buffers(std::size_t budget_bytes) : budget_bytes_(budget_bytes) {}

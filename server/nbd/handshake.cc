@@ -90,12 +90,9 @@ void Handshake::expect(Expected next, std::size_t bytes, bool keep) {
 
 void Handshake::take_message(Bytes& out) {
     switch (expected_) {
-        case Expected::client_flags:
-            return take_client_flags();
-        case Expected::option_header:
-            return take_option_header();
-        case Expected::option_data:
-            return take_option(out);
+        case Expected::client_flags: return take_client_flags();
+        case Expected::option_header: return take_option_header();
+        case Expected::option_data: return take_option(out);
     }
 }
 
@@ -288,15 +285,13 @@ void Handshake::enter(std::shared_ptr<const ExportInfo> info) {
 
 void Handshake::reply(OptionReply type, std::initializer_list<ByteSpan> parts, Bytes& out) const {
     std::size_t data_bytes = 0;
-    for (const ByteSpan part : parts)
-        data_bytes += part.size();
+    for (const ByteSpan part : parts) data_bytes += part.size();
     OptionReplyHeader header;
     header.option = option_;
     header.type = static_cast<std::uint32_t>(type);
     header.data_bytes = static_cast<std::uint32_t>(data_bytes);
     append(out, wire_bytes(header));
-    for (const ByteSpan part : parts)
-        append(out, part);
+    for (const ByteSpan part : parts) append(out, part);
 }
 
 /// `text` ends in a full stop: nbd-client overwrites the last byte with NUL.

@@ -20,18 +20,13 @@ struct CommandRule {
 CommandRule rule_of(Command command) noexcept {
     constexpr std::uint16_t fua = command_flag_fua;
     switch (command) {
-        case Command::read:
-            return {true, false, 0, fua | command_flag_df};
-        case Command::write:
-            return {true, true, 0, fua};
-        case Command::flush:
-            return {true, false, send_flush, fua};
-        case Command::trim:
-            return {true, true, send_trim, fua};
+        case Command::read: return {true, false, 0, fua | command_flag_df};
+        case Command::write: return {true, true, 0, fua};
+        case Command::flush: return {true, false, send_flush, fua};
+        case Command::trim: return {true, true, send_trim, fua};
         case Command::write_zeroes:
             return {true, true, send_write_zeroes, fua | command_flag_no_hole};
-        default:
-            return {};
+        default: return {};
     }
 }
 

@@ -27,10 +27,10 @@ std::string_view failure_text(const dmcore::Failure& why, std::span<char> text) 
     const std::string_view what = dmcore::text_of(why.status);
     const auto sector = static_cast<unsigned long long>(why.sector);
     const int length =
-        why.injected
-            ? std::snprintf(text.data(), text.size(), "injected: %s at sector %llu", why.where, sector)
-            : std::snprintf(text.data(), text.size(), "%.*s: %s at sector %llu",
-                            static_cast<int>(what.size()), what.data(), why.where, sector);
+        why.injected ? std::snprintf(text.data(), text.size(), "injected: %s at sector %llu",
+                                     why.where, sector)
+                     : std::snprintf(text.data(), text.size(), "%.*s: %s at sector %llu",
+                                     static_cast<int>(what.size()), what.data(), why.where, sector);
     return {text.data(), std::min(text.size() - 1, static_cast<std::size_t>(length))};
 }
 
@@ -45,7 +45,9 @@ Session::Session(dmcore::Lane& lane, ExportInfo info, Terms terms, SessionResour
       wake_(wake),
       owner_(owner) {}
 
-Session::~Session() { assert(idle()); }
+Session::~Session() {
+    assert(idle());
+}
 
 std::span<std::byte> Session::payload_room() noexcept {
     if (receiving_ == nullptr || receiving_->segment.data == nullptr) return {};
@@ -134,8 +136,7 @@ bool Session::may_read() const noexcept {
     if (wanted_bytes_ != 0 && !shared_.buffers.fits(wanted_bytes_)) return false;
     if (receiving_ != nullptr) return true;
     if (lane_.congested()) return false;
-    return decided_ ? room_for(decision_.request)
-                    : in_flight_ < limits::requests_in_flight_max;
+    return decided_ ? room_for(decision_.request) : in_flight_ < limits::requests_in_flight_max;
 }
 
 std::size_t Session::take_payload(ByteSpan in) noexcept {

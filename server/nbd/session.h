@@ -23,9 +23,9 @@ struct Transfer : dmcore::Link {
     Session* session = nullptr;
     Request request;
     dmcore::Bio bio;
-    dmcore::Segment segment;      // Its data; null without any.
-    std::size_t head_bytes = 0;   // Of the reply not sent yet...
-    std::size_t data_bytes = 0;   // ...and of its data.
+    dmcore::Segment segment;       // Its data; null without any.
+    std::size_t head_bytes = 0;    // Of the reply not sent yet...
+    std::size_t data_bytes = 0;    // ...and of its data.
     bool at_device = false;        // The bio has not ended yet.
     dmcore::Hold* hold = nullptr;  // Its connection died while a store had it [O-1].
     ReplyHead head;
@@ -40,8 +40,8 @@ struct SessionResources {
     dmcore::Pool<Transfer> transfers{SIZE_MAX};  // Bounded by connections x requests in flight.
 };
 
-/// The transmission phase of one connection: bytes in, bios to the device, bytes out. Does no I/O of
-/// its own. Used on its shard only; must outlive its requests (see idle()).
+/// The transmission phase of one connection: bytes in, bios to the device, bytes out. Does no I/O
+/// of its own. Used on its shard only; must outlive its requests (see idle()).
 class Session {
   public:
     /// Called when there may be something new to send, or the session became idle.
@@ -62,6 +62,8 @@ class Session {
     std::size_t feed(ByteSpan in) noexcept;
     /// False: feed nothing until something ends; a bound is reached.
     bool may_read() const noexcept;
+    /// A request has been received and waits for a bound: feed even nothing once may_read().
+    bool waits() const noexcept { return decided_; }
 
     /// Fills `pieces` with what is to be sent; returns how many.
     std::size_t output(std::span<iovec> pieces) const noexcept;
@@ -80,8 +82,8 @@ class Session {
     /// The connection is gone: nothing of it is issued any more, no reply is kept [O-2], [O-1]. The
     /// caller tells every lane of the shard to abandon origin().
     void die() noexcept;
-    /// Has what is not yet in a store's hands end with `shutdown`, answered as such. The caller tells
-    /// the lanes, as for die().
+    /// Has what is not yet in a store's hands end with `shutdown`, answered as such. The caller
+    /// tells the lanes, as for die().
     void shut_down() noexcept;
     const dmcore::Origin& origin() const noexcept { return origin_; }
 
@@ -114,19 +116,19 @@ class Session {
     dmcore::Origin origin_;
 
     std::array<std::byte, sizeof(RequestHeader)> header_{};
-    std::size_t header_bytes_ = 0;        // Of header_ received.
-    Decision decision_{};                 // About header_, while its request is not begun yet...
+    std::size_t header_bytes_ = 0;  // Of header_ received.
+    Decision decision_{};           // About header_, while its request is not begun yet...
     bool decided_ = false;
-    Transfer* receiving_ = nullptr;       // ...or its payload is arriving,
-    std::uint32_t payload_left_ = 0;      // this much of it still.
-    std::size_t wanted_bytes_ = 0;        // Of a buffer that was not to be had; 0: none.
+    Transfer* receiving_ = nullptr;   // ...or its payload is arriving,
+    std::uint32_t payload_left_ = 0;  // this much of it still.
+    std::size_t wanted_bytes_ = 0;    // Of a buffer that was not to be had; 0: none.
 
-    dmcore::Queue<Transfer> replies_;     // In the order of their ends.
+    dmcore::Queue<Transfer> replies_;  // In the order of their ends.
     Transfer* all_ = nullptr;
     std::size_t in_flight_ = 0;
     std::size_t bytes_in_flight_ = 0;
     bool leaving_ = false;
-    bool mute_ = false;                   // Nobody is there to hear a reply.
+    bool mute_ = false;  // Nobody is there to hear a reply.
     std::string fault_;
 };
 

@@ -21,16 +21,11 @@ std::size_t sequence_bytes(std::uint8_t lead) noexcept {
 /// what lies beyond U+10FFFF; the second byte alone decides.
 bool second_byte_fits(std::uint8_t lead, std::uint8_t second) noexcept {
     switch (lead) {
-        case 0xe0:
-            return second >= 0xa0;
-        case 0xed:
-            return second < 0xa0;
-        case 0xf0:
-            return second >= 0x90;
-        case 0xf4:
-            return second < 0x90;
-        default:
-            return true;
+        case 0xe0: return second >= 0xa0;
+        case 0xed: return second < 0xa0;
+        case 0xf0: return second >= 0x90;
+        case 0xf4: return second < 0x90;
+        default: return true;
     }
 }
 

@@ -24,8 +24,7 @@ class BigEndian {
     }
     constexpr operator T() const {
         T value = 0;
-        for (const std::uint8_t byte : bytes_)
-            value = static_cast<T>(value << 8 | byte);
+        for (const std::uint8_t byte : bytes_) value = static_cast<T>(value << 8 | byte);
         return value;
     }
 

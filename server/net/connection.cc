@@ -54,16 +54,15 @@ class Connection::Offered final : public nbd::ExportList {
         std::vector<std::shared_ptr<const nbd::ExportInfo>> infos;
         for (const auto& each : owner_.exports_->all()) {
             if (!offers(*each)) continue;
-            infos.push_back(
-                std::make_shared<nbd::ExportInfo>(each->info(owner_.shard_.index())));
+            infos.push_back(std::make_shared<nbd::ExportInfo>(each->info(owner_.shard_.index())));
         }
         return infos;
     }
 
   private:
     bool offers(const Export& one) const {
-        const bool named = names_.empty() || std::find(names_.begin(), names_.end(),
-                                                       one.spec().name) != names_.end();
+        const bool named = names_.empty() ||
+                           std::find(names_.begin(), names_.end(), one.spec().name) != names_.end();
         return named && one.admits(owner_.peer_.address);
     }
 
@@ -72,8 +71,7 @@ class Connection::Offered final : public nbd::ExportList {
 };
 
 Connection::Connection(Shard& shard, Socket socket, Peer peer,
-                       std::shared_ptr<const ExportTable> exports,
-                       std::vector<std::string> offered)
+                       std::shared_ptr<const ExportTable> exports, std::vector<std::string> offered)
     : shard_(shard),
       socket_(std::move(socket)),
       peer_(std::move(peer)),
@@ -109,7 +107,6 @@ void Connection::attend() noexcept {
 void Connection::wait_for_input() {
     if (reading_ || at_end_ || closed_) return;
     reading_ = true;
-    shard_.disarm(hangup_timer_);
     socket_.async_wait(Socket::wait_read, [self = shared_from_this()](std::error_code error) {
         self->reading_ = false;
         if (!error && !self->closed_) self->on_readable();
@@ -181,8 +178,8 @@ bool Connection::enter() {
     counted_ = true;
     session_ = std::make_unique<nbd::Session>(
         export_->device().lane(shard_.index()), *handshake_->granted_export(), handshake_->terms(),
-        shard_.resources(),
-        [](void* self) noexcept { static_cast<Connection*>(self)->attend(); }, this);
+        shard_.resources(), [](void* self) noexcept { static_cast<Connection*>(self)->attend(); },
+        this);
     spdlog::debug("client {} entered export '{}'", peer_.name, export_->spec().name);
     return true;
 }
@@ -198,8 +195,8 @@ void Connection::end_turn() {
     if (closed_ || (negotiating && !handshake_output_.empty())) return;
     if (negotiating || session_->may_read()) {
         read_on();
-    } else if (!reading_ && !hangup_timer_.armed) {
-        shard_.arm(hangup_timer_, shard_.now() + hangup_interval);
+    } else {
+        pause();
     }
     if (closed_ || session_ == nullptr) return;
     if (!session_->fault().empty()) {
@@ -209,13 +206,26 @@ void Connection::end_turn() {
     }
 }
 
+void Connection::pause() {
+    if (!paused_) shard_.pause(*this);
+    paused_ = true;
+    if (!reading_ && !hangup_timer_.armed) {
+        shard_.arm(hangup_timer_, shard_.now() + hangup_interval);
+    }
+}
+
 /// First what was received and could not be taken, then the socket.
 void Connection::read_on() {
-    if (hangup_timer_.armed && hung_up()) {
-        close("the client is gone");
-        return;
+    if (paused_) {
+        paused_ = false;
+        shard_.resume(*this);
+        shard_.disarm(hangup_timer_);
+        if (hung_up()) {
+            close("the client is gone");
+            return;
+        }
     }
-    if (unread_.empty()) {
+    if (unread_.empty() && (session_ == nullptr || !session_->waits())) {
         wait_for_input();
         return;
     }
@@ -315,10 +325,13 @@ void Connection::close(std::string_view why) {
     if (!why.empty()) spdlog::info("client {} dropped: {}", peer_.name, why);
     shard_.disarm(handshake_timer_);
     shard_.disarm(hangup_timer_);
+    if (paused_) shard_.resume(*this);
+    paused_ = false;
     // Unread bytes at close() would turn into a reset that may cost the client its last replies.
     for (int i = 0; i < unread_receives_max; ++i) {
         const auto scratch = shard_.receive_buffer();
-        if (::recv(socket_.native_handle(), scratch.data(), scratch.size(), MSG_DONTWAIT) <= 0) break;
+        if (::recv(socket_.native_handle(), scratch.data(), scratch.size(), MSG_DONTWAIT) <= 0)
+            break;
     }
     std::error_code ignored;
     socket_.shutdown(Socket::shutdown_both, ignored);

@@ -19,7 +19,7 @@ class Shard;
 
 /// Where a connection came from, for logs, allow-lists and limits.
 struct Peer {
-    std::string name;  // "127.0.0.1:40812", or "unix"
+    std::string name;                        // "127.0.0.1:40812", or "unix"
     std::optional<config::Address> address;  // None for unix sockets, which no allow-list concerns.
 };
 
@@ -35,8 +35,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
     /// Sends the greeting. On the shard.
     void start();
+    /// Asks for end_turn() in this turn.
+    void attend() noexcept;
     /// Sends what there is, reads on if it may, ends if it is over. At the end of a turn.
     void end_turn();
+    /// It was paused by a bound of its session, which now leaves room.
+    bool may_resume() const { return closed_ || session_->may_read(); }
     /// No more requests: closes when what is in flight has been answered.
     void drain();
     /// Closes now; a client that understands error texts hears that the server goes away.
@@ -53,10 +57,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
     void received(std::span<const std::byte> in);
     void negotiate(std::span<const std::byte> in);
     bool enter();
-    void attend() noexcept;
     void send();
     bool send_handshake();
     void wait_for_room();
+    void pause();
     void read_on();
     void watch_for_hangup();
     bool hung_up();
@@ -77,11 +81,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
     dmcore::Timer hangup_timer_;
 
     bool attended_ = false;
-    bool reading_ = false;   // A wait for input is under way.
-    bool writing_ = false;   // A wait for room to send is under way.
-    bool at_end_ = false;    // The client sends nothing more.
+    bool paused_ = false;   // Its socket is not read: a bound of the session is reached.
+    bool reading_ = false;  // A wait for input is under way.
+    bool writing_ = false;  // A wait for room to send is under way.
+    bool at_end_ = false;   // The client sends nothing more.
     bool closed_ = false;
-    bool counted_ = false;   // As a client of export_.
+    bool counted_ = false;  // As a client of export_.
 };
 
 }  // namespace server

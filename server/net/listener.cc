@@ -1,12 +1,11 @@
 #include "server/net/listener.h"
 
 #include <arpa/inet.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
-#include <sys/un.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -20,67 +19,16 @@ namespace {
 
 std::atomic<std::size_t> connections{0};  // Of the process [limits::connections_max].
 
-[[noreturn]] void fail(const config::ListenSpec& spec, const char* step) {
-    const int error = errno;
-    throw ListenError("can't listen on " + spec.uri + ": " + step + ": " + std::strerror(error),
-                      error == EADDRINUSE);
+unsigned unix_mode() {
+    const mode_t mask = ::umask(0);
+    ::umask(mask);
+    return 0777U & ~mask;
 }
 
-int listen_tcp(const config::ListenSpec& spec) {
-    addrinfo hints{};
-    hints.ai_socktype = SOCK_STREAM;
-    hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-    addrinfo* found = nullptr;
-    const std::string port = std::to_string(spec.port);
-    if (const int error = ::getaddrinfo(spec.host.c_str(), port.c_str(), &hints, &found)) {
-        throw ListenError("can't listen on " + spec.uri + ": " + ::gai_strerror(error), false);
-    }
-    const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owned(found, ::freeaddrinfo);
-    const int fd = ::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) fail(spec, "socket");
-    const int on = 1;
-    ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (::bind(fd, found->ai_addr, found->ai_addrlen) == 0) return fd;
-    const int error = errno;
-    ::close(fd);
-    errno = error;
-    fail(spec, "bind");
-}
-
-sockaddr_un unix_address(const config::ListenSpec& spec) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    if (spec.path.size() >= sizeof address.sun_path) {
-        throw ListenError("can't listen on " + spec.uri + ": the path is longer than " +
-                              std::to_string(sizeof address.sun_path - 1) + " bytes",
-                          false);
-    }
-    std::memcpy(address.sun_path, spec.path.c_str(), spec.path.size() + 1);
-    return address;
-}
-
-/// Is somebody serving there?
-bool answers(const sockaddr_un& address) {
-    const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) return true;
-    const bool connected =
-        ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
-    ::close(fd);
-    return connected;
-}
-
-int listen_unix(const config::ListenSpec& spec) {
-    const sockaddr_un address = unix_address(spec);
-    const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) fail(spec, "socket");
-    const auto* where = reinterpret_cast<const sockaddr*>(&address);
-    if (::bind(fd, where, sizeof address) == 0) return fd;
-    const bool stale = errno == EADDRINUSE && !answers(address);
-    if (stale && ::unlink(address.sun_path) == 0 && ::bind(fd, where, sizeof address) == 0) return fd;
-    const int error = stale ? errno : EADDRINUSE;
-    ::close(fd);
-    errno = error;
-    fail(spec, "bind");
+Socket listen_at(const config::ListenSpec& spec) {
+    // As bind() alone would leave it: who may connect is the business of the folder and the umask.
+    if (spec.is_unix()) return listen_unix(spec.path, unix_mode());
+    return listen_tcp(spec.host, spec.port);
 }
 
 std::string host_text(const sockaddr_storage& from, Peer& peer) {
@@ -133,12 +81,14 @@ Listener::Listener(asio::io_context& control, Shards& shards, config::ListenSpec
     : control_(control),
       shards_(shards),
       spec_(std::move(spec)),
-      socket_(control, spec_.is_unix() ? listen_unix(spec_) : listen_tcp(spec_)),
-      pause_(control) {
-    if (::listen(socket_.native_handle(), SOMAXCONN) != 0) fail(spec_, "listen");
-}
+      listening_(listen_at(spec_)),
+      port_(spec_.is_unix() ? 0 : port_of(listening_)),
+      socket_(control, listening_.release()),
+      pause_(control) {}
 
-Listener::~Listener() { stop(); }
+Listener::~Listener() {
+    stop();
+}
 
 void Listener::stop() {
     if (!socket_.is_open()) return;
@@ -148,23 +98,10 @@ void Listener::stop() {
     if (spec_.is_unix()) ::unlink(spec_.path.c_str());
 }
 
-/// The one it got, where port 0 asked for any.
-std::uint16_t Listener::port() const {
-    sockaddr_storage own{};
-    socklen_t length = sizeof own;
-    auto* address = reinterpret_cast<sockaddr*>(&own);
-    if (::getsockname(const_cast<asio::posix::stream_descriptor&>(socket_).native_handle(), address,
-                      &length) != 0) {
-        return spec_.port;
-    }
-    // sin_port and sin6_port are the same two bytes.
-    return ntohs(reinterpret_cast<const sockaddr_in&>(own).sin_port);
-}
-
 std::string Listener::uri() const {
     if (spec_.is_unix()) return "nbd+unix:///?socket=" + spec_.path;
     const bool six = spec_.host.find(':') != std::string::npos;
-    return "nbd://" + (six ? "[" + spec_.host + "]" : spec_.host) + ":" + std::to_string(port());
+    return "nbd://" + (six ? "[" + spec_.host + "]" : spec_.host) + ":" + std::to_string(port_);
 }
 
 void Listener::start(std::shared_ptr<const ExportTable> exports) {

@@ -1,25 +1,19 @@
 #pragma once
 
+#include <sys/socket.h>
 #include <asio/generic/stream_protocol.hpp>
 #include <asio/io_context.hpp>
 #include <asio/posix/stream_descriptor.hpp>
 #include <asio/steady_timer.hpp>
-#include <sys/socket.h>
 #include <memory>
-#include <stdexcept>
 #include <string>
 
 #include "config/spec.h"
 #include "server/net/connection.h"
 #include "server/net/shards.h"
+#include "server/net/sockets.h"
 
 namespace server {
-
-/// An address that can't be listened on. `in_use`: somebody else serves there.
-struct ListenError : std::runtime_error {
-    ListenError(const std::string& what, bool used) : std::runtime_error(what), in_use(used) {}
-    bool in_use;
-};
 
 /// Accepts clients on one address and deals them out to the shards in turn. On the control thread.
 class Listener {
@@ -40,11 +34,12 @@ class Listener {
     void accept();
     void take(int fd, const sockaddr_storage& from);
     void pause();
-    std::uint16_t port() const;
 
     asio::io_context& control_;
     Shards& shards_;
     config::ListenSpec spec_;
+    Socket listening_;    // Until socket_ has it.
+    std::uint16_t port_;  // The one it got, where port 0 asked for any.
     asio::posix::stream_descriptor socket_;
     asio::steady_timer pause_;
     std::shared_ptr<const ExportTable> exports_;

@@ -20,15 +20,14 @@ int make_bell() {
 }  // namespace
 
 Shard::Shard(unsigned index)
-    : index_(index),
-      receive_buffer_(limits::receive_bytes),
-      timer_(io_),
-      bell_(io_, make_bell()) {
+    : index_(index), receive_buffer_(limits::receive_bytes), timer_(io_), bell_(io_, make_bell()) {
     refresh_time();
     wait_for_posts();
 }
 
-Shard::~Shard() { assert(!thread_.joinable()); }
+Shard::~Shard() {
+    assert(!thread_.joinable());
+}
 
 void Shard::start() {
     thread_ = std::thread([this] { loop(); });
@@ -56,14 +55,21 @@ void Shard::finish_turn() {
         now.clear();
         now.swap(attended_);
         for (Connection* connection : now) connection->end_turn();
+        for (Connection* connection : paused_) {
+            if (connection->may_resume()) connection->attend();
+        }
     } while (!agenda_.empty() || !attended_.empty());
     now.clear();
     if (attended_.capacity() == 0) attended_.swap(now);  // Keeps its memory for the next turn.
 }
 
-void Shard::attend(Connection& connection) { attended_.push_back(&connection); }
+void Shard::attend(Connection& connection) {
+    attended_.push_back(&connection);
+}
 
-void Shard::add(std::shared_ptr<Connection> connection) { connections_.insert(std::move(connection)); }
+void Shard::add(std::shared_ptr<Connection> connection) {
+    connections_.insert(std::move(connection));
+}
 
 void Shard::remove(const std::shared_ptr<Connection>& connection) {
     connections_.erase(connection);

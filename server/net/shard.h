@@ -20,9 +20,9 @@ namespace server {
 
 class Connection;
 
-/// One thread and all it owns: loop, clock, agenda, buffers, connections. Nothing here is shared but
-/// what says "any thread". One turn of the loop: sleep for readiness, take all that is ready, run the
-/// agenda until nothing is left, send what there is to send.
+/// One thread and all it owns: loop, clock, agenda, buffers, connections. Nothing here is shared
+/// but what says "any thread". One turn of the loop: sleep for readiness, take all that is ready,
+/// run the agenda until nothing is left, send what there is to send.
 class Shard final : public dmcore::Clock, public Inbox {
   public:
     explicit Shard(unsigned index);
@@ -34,7 +34,8 @@ class Shard final : public dmcore::Clock, public Inbox {
 
     /// Runs `what` on this shard. Any thread.
     void post(std::function<void()> what);
-    /// Ends a bio that a store has finished on another thread; its failure, if any, is set. Any thread.
+    /// Ends a bio that a store has finished on another thread; its failure, if any, is set. Any
+    /// thread.
     void finished(dmcore::Bio& bio) noexcept override;
 
     // Clock: the time at which this turn began.
@@ -51,13 +52,19 @@ class Shard final : public dmcore::Clock, public Inbox {
 
     /// Looks at the connection at the end of this turn: it may have something to send, or end.
     void attend(Connection& connection);
+    /// Looks at the connection in every turn until it may go on: what it waits for, buffers or room
+    /// on a device, may be freed by others.
+    void pause(Connection& connection) { paused_.insert(&connection); }
+    void resume(Connection& connection) { paused_.erase(&connection); }
     void add(std::shared_ptr<Connection> connection);
     void remove(const std::shared_ptr<Connection>& connection);
     /// Every lane of this shard, for abandon().
     void set_lanes(std::vector<dmcore::Lane*> lanes) { lanes_ = std::move(lanes); }
     /// What waits on any device for `origin` ends now, with `shutdown` [O-2].
     void abandon(const dmcore::Origin& origin) noexcept;
-    const std::set<std::shared_ptr<Connection>>& connections() const noexcept { return connections_; }
+    const std::set<std::shared_ptr<Connection>>& connections() const noexcept {
+        return connections_;
+    }
 
   private:
     void loop();
@@ -88,6 +95,7 @@ class Shard final : public dmcore::Clock, public Inbox {
 
     std::set<std::shared_ptr<Connection>> connections_;
     std::vector<Connection*> attended_;
+    std::set<Connection*> paused_;
     std::vector<dmcore::Lane*> lanes_;
     std::thread thread_;
 };

@@ -9,7 +9,9 @@ Shards::Shards(unsigned count, asio::io_context& control) : control_(control) {
     for (unsigned i = 0; i < count; ++i) all_.push_back(std::make_unique<Shard>(i));
 }
 
-Shards::~Shards() { stop(); }
+Shards::~Shards() {
+    stop();
+}
 
 void Shards::start() {
     running_ = true;
@@ -22,9 +24,13 @@ void Shards::stop() {
     for (auto& shard : all_) shard->stop();
 }
 
-void Shards::post(unsigned shard, std::function<void()> what) { all_[shard]->post(std::move(what)); }
+void Shards::post(unsigned shard, std::function<void()> what) {
+    all_[shard]->post(std::move(what));
+}
 
-void Shards::post_control(std::function<void()> what) { asio::post(control_, std::move(what)); }
+void Shards::post_control(std::function<void()> what) {
+    asio::post(control_, std::move(what));
+}
 
 std::vector<dmcore::ShardSeams> Shards::seams() noexcept {
     std::vector<dmcore::ShardSeams> seams;

@@ -65,7 +65,8 @@ class FileStore::RangeGuard {
     }
 
     void lock() noexcept {
-        for_each([&](std::shared_mutex& guard) { exclusive_ ? guard.lock() : guard.lock_shared(); });
+        for_each(
+            [&](std::shared_mutex& guard) { exclusive_ ? guard.lock() : guard.lock_shared(); });
         held_ = true;
     }
 
@@ -78,9 +79,8 @@ class FileStore::RangeGuard {
 
     ~RangeGuard() {
         if (!held_) return;
-        for_each([&](std::shared_mutex& guard) {
-            exclusive_ ? guard.unlock() : guard.unlock_shared();
-        });
+        for_each(
+            [&](std::shared_mutex& guard) { exclusive_ ? guard.unlock() : guard.unlock_shared(); });
     }
     RangeGuard(const RangeGuard&) = delete;
     RangeGuard& operator=(const RangeGuard&) = delete;
@@ -88,7 +88,8 @@ class FileStore::RangeGuard {
   private:
     template <class Visit>
     void for_each(Visit&& visit) {
-        const std::size_t wrapped = begin_ + count_ > guard_count ? begin_ + count_ - guard_count : 0;
+        const std::size_t wrapped =
+            begin_ + count_ > guard_count ? begin_ + count_ - guard_count : 0;
         const std::size_t begin = all_ ? 0 : begin_;
         for (std::size_t i = 0; i < (all_ ? 0 : wrapped); ++i) visit(store_.guards_[i]);
         for (std::size_t i = begin; i < std::min(begin + count_, guard_count); ++i) {
@@ -119,7 +120,9 @@ FileStore::FileStore(std::string name, const Options& options)
     }
 }
 
-FileStore::~FileStore() { ::close(fd_); }
+FileStore::~FileStore() {
+    ::close(fd_);
+}
 
 void FileStore::fail(const Options& options, const char* step) const {
     const int error = errno;
@@ -150,7 +153,7 @@ void FileStore::lock(const Options& options) const {
 
 /// Grows only what it made itself, never truncates.
 void FileStore::prepare_size(const Options& options, bool created) {
-    struct stat found{};
+    struct stat found {};
     if (::fstat(fd_, &found) != 0) fail(options, "look at");
     if (!S_ISREG(found.st_mode)) {
         throw StoreError("store '" + name_ + "': " + options.path + " is not a regular file");
@@ -196,8 +199,8 @@ bool FileStore::try_read(const Bio& bio) noexcept {
     return got >= 0 && static_cast<std::uint64_t>(got) == bio.iter.bytes;
 }
 
-/// The whole of a read or write, however often the kernel stops short. A file that has become shorter
-/// is an error, not zeroes.
+/// The whole of a read or write, however often the kernel stops short. A file that has become
+/// shorter is an error, not zeroes.
 int FileStore::transfer(const Bio& bio) noexcept {
     dmcore::BioIter iter = bio.iter;
     auto at = static_cast<off_t>(iter.sector * sector_bytes);

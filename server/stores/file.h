@@ -19,8 +19,8 @@ struct StoreError : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-/// Bytes in a file, shared by all shards. Calls block: they are for the store's own threads, but for
-/// try_read(). Any thread.
+/// Bytes in a file, shared by all shards. Calls block: they are for the store's own threads, but
+/// for try_read(). Any thread.
 class FileStore {
   public:
     struct Options {

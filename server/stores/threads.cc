@@ -1,6 +1,5 @@
 #include "server/stores/threads.h"
 
-
 #include "server/limits.h"
 
 namespace server {
@@ -60,8 +59,7 @@ void FileThreads::work() {
     }
 }
 
-FileDevice::FileDevice(std::shared_ptr<FileThreads> threads, unsigned shard,
-                       dmcore::Agenda& agenda)
+FileDevice::FileDevice(std::shared_ptr<FileThreads> threads, unsigned shard, dmcore::Agenda& agenda)
     : threads_(std::move(threads)),
       shard_(shard),
       agenda_(agenda),

@@ -13,8 +13,8 @@
 
 namespace server {
 
-/// The threads that run one file store's bios for all shards. Threads of its own, so that a slow store
-/// stalls nobody else.
+/// The threads that run one file store's bios for all shards. Threads of its own, so that a slow
+/// store stalls nobody else.
 class FileThreads {
   public:
     /// `inboxes`: one a shard; they outlive this.
@@ -46,8 +46,8 @@ class FileThreads {
     std::vector<std::thread> threads_;
 };
 
-/// A file store as one shard sees it: reads what the page cache has at once, and hands the rest to the
-/// threads, all of one turn together.
+/// A file store as one shard sees it: reads what the page cache has at once, and hands the rest to
+/// the threads, all of one turn together.
 class FileDevice final : public dmcore::BlockDevice {
   public:
     FileDevice(std::shared_ptr<FileThreads> threads, unsigned shard, dmcore::Agenda& agenda);

@@ -6,7 +6,7 @@
 #include <utility>
 
 /// Sockets that listen. They do not block and are not inherited by children.
-namespace server::control {
+namespace server {
 
 struct ListenError : std::runtime_error {
     ListenError(const std::string& message, bool in_use_)
@@ -43,4 +43,4 @@ Socket listen_tcp(const std::string& host, std::uint16_t port);
 /// The port that a TCP socket got.
 std::uint16_t port_of(const Socket& socket);
 
-}  // namespace server::control
+}  // namespace server

@@ -1,4 +1,4 @@
-#include "server/control/listen.h"
+#include "server/net/sockets.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -11,9 +11,9 @@
 #include <cstring>
 #include <memory>
 
-#include "server/control/limits.h"
+#include "server/limits.h"
 
-namespace server::control {
+namespace server {
 namespace {
 
 constexpr int socket_type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
@@ -72,7 +72,7 @@ Socket listen_unix(const std::string& path, unsigned mode) {
     Socket socket(::socket(AF_UNIX, socket_type, 0));
     // Nobody can connect before listen(), so there is no moment with a mode too wide.
     if (socket.fd() < 0 || ::bind(socket.fd(), generic(address), sizeof address) != 0 ||
-        ::chmod(path.c_str(), mode) != 0 || ::listen(socket.fd(), limits::backlog) != 0) {
+        ::chmod(path.c_str(), mode) != 0 || ::listen(socket.fd(), limits::listen_backlog) != 0) {
         fail("unix:" + path, errno);
     }
     return socket;
@@ -93,7 +93,7 @@ Socket listen_tcp(const std::string& host, std::uint16_t port) {
     const int on = 1;
     ::setsockopt(socket.fd(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (socket.fd() < 0 || ::bind(socket.fd(), list->ai_addr, list->ai_addrlen) != 0 ||
-        ::listen(socket.fd(), limits::backlog) != 0) {
+        ::listen(socket.fd(), limits::listen_backlog) != 0) {
         fail(where, errno);
     }
     return socket;
@@ -107,4 +107,4 @@ std::uint16_t port_of(const Socket& socket) {
     return ntohs(reinterpret_cast<const sockaddr_in&>(address).sin_port);
 }
 
-}  // namespace server::control
+}  // namespace server

@@ -1,0 +1,66 @@
+#include <doctest/doctest.h>
+
+#include "server/control/access.h"
+
+namespace {
+
+using server::control::Caller;
+using server::control::refused;
+
+constexpr uid_t own_uid = 1000;
+
+bool may(const Caller& caller) {
+    return !refused(caller, own_uid, "disk.example");
+}
+
+Caller tcp(const std::string& host, const std::string& origin = {},
+           const std::string& method = "GET") {
+    return {.uid = {}, .method = method, .host = host, .origin = origin};
+}
+
+Caller local(uid_t uid, const std::string& method = "GET", const std::string& origin = {}) {
+    return {.uid = uid, .method = method, .host = "localhost", .origin = origin};
+}
+
+}  // namespace
+
+TEST_CASE("access: a unix socket serves its user and root, and nobody else") {
+    // The file's mode may be wider than the user thought.
+    CHECK(may(local(own_uid)));
+    CHECK(may(local(0)));
+    CHECK_FALSE(may(local(1001)));
+    CHECK(may(local(own_uid, "POST")));
+    CHECK(refused(local(1001), own_uid, "")->status == 403);
+}
+
+TEST_CASE("access: TCP can only be looked at") {
+    // Whoever is on the machine can reach it.
+    CHECK(may(tcp("127.0.0.1:10810")));
+    CHECK(may(tcp("127.0.0.1:10810", "", "HEAD")));
+    for (const char* method : {"POST", "PATCH", "DELETE", "PUT", "OPTIONS", "get"}) {
+        CHECK_FALSE(may(tcp("127.0.0.1:10810", "", method)));
+    }
+}
+
+TEST_CASE("access: TCP wants a Host that nobody else can point here") {
+    // DNS rebinding: a web page's own name that suddenly resolves to 127.0.0.1.
+    for (const char* host : {"localhost", "localhost:1", "127.0.0.1", "10.1.2.3:80", "[::1]",
+                             "[::1]:10810", "disk.example:10810"}) {
+        CAPTURE(host);
+        CHECK(may(tcp(host)));
+    }
+    for (const char* host : {"", "evil.example", "evil.example:10810", "localhost.evil.example",
+                             "127.0.0.1.evil.example", "[", "[]", ":80"}) {
+        CAPTURE(host);
+        CHECK_FALSE(may(tcp(host)));
+    }
+}
+
+TEST_CASE("access: a page of another origin may not ask") {
+    // A browser sends Origin with every request across sites.
+    CHECK(may(tcp("localhost:10810", "http://localhost:10810")));
+    CHECK_FALSE(may(tcp("localhost:10810", "http://evil.example")));
+    CHECK_FALSE(may(tcp("localhost:10810", "https://localhost:10810")));
+    CHECK_FALSE(may(tcp("localhost:10810", "null")));
+    CHECK_FALSE(may(local(own_uid, "POST", "http://evil.example")));
+}

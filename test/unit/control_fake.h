@@ -1,0 +1,104 @@
+#pragma once
+
+#include <stdlib.h>
+
+#include <atomic>
+#include <filesystem>
+#include <string>
+
+#include "server/live.h"
+
+/// The stack of the manual's examples, as the control API would find it.
+struct FakeLive : server::Live {
+    std::atomic<bool> well = true;
+
+    std::vector<server::StoreInfo> stores() override {
+        return {{"ram0", "memory", "", 1048576},
+                {"img0", "file", "disk0.img", 1048576},
+                {"far", "nbd", "nbd://10.0.0.7:10809/vol1", 1048576}};
+    }
+
+    std::vector<server::DeviceInfo> devices() override {
+        server::DeviceInfo joined;
+        joined.name = "joined";
+        joined.live_table = true;
+        joined.open_count = 1;
+        joined.targets = 2;
+        joined.size_sectors = 2097152;
+        joined.target_types = {"linear"};
+        joined.below = {"ram0", "img0"};
+        server::DeviceInfo flaky = joined;
+        flaky.name = "flaky";
+        flaky.open_count = 3;
+        flaky.targets = 1;
+        flaky.event_number = 7;
+        flaky.target_types = {"flakey"};
+        flaky.state = "up, 6.4s left";
+        flaky.below = {"joined"};
+        flaky.stats.ops[0] = {.ios = 5, .sectors = 40, .time = dmcore::Time(900)};
+        flaky.stats.ops[1] = {.ios = 2, .sectors = 16, .time = dmcore::Time(100)};
+        flaky.stats.in_flight = 12;
+        flaky.stats.stage_one = 4;
+        flaky.stats.stage_two = 3;
+        flaky.stats.retried = 118;
+        flaky.stats.below = {{"gone", 9, 9}, {"joined", 125, 118}};
+        server::DeviceInfo far;
+        far.name = "remote";
+        far.suspended = true;
+        far.inactive_table = true;
+        far.read_only = true;
+        far.uuid = "u-1";
+        far.size_sectors = 1048576;
+        far.below = {"far"};
+        return {joined, flaky, far};
+    }
+
+    std::vector<server::ServedExport> exports() override {
+        return {{"", "flaky", 1U << 30, false, "", 2},
+                {"remote", "remote", 1U << 29, true, "over\x1bthere", 0}};
+    }
+
+    std::optional<std::string> table_text(const std::string& device,
+                                          dmcore::TextForm form) override {
+        if (device == "joined") return "0 1048576 linear ram0 0\n1048576 1048576 linear img0 0\n";
+        if (device == "remote") return "";
+        if (device != "flaky") return {};
+        const bool dm = form == dmcore::TextForm::dm;
+        return std::string("0 2097152 flakey joined 0 9 ") + (dm ? "1" : "500ms") +
+               " 1 drop_writes\n";
+    }
+
+    std::optional<std::string> status_text(const std::string& device) override {
+        if (device == "flaky") return "0 2097152 flakey\n";
+        return device == "joined" || device == "remote" ? std::optional<std::string>("")
+                                                        : std::nullopt;
+    }
+
+    std::vector<server::HealthPart> startup_health() override { return part("listeners"); }
+    std::vector<server::HealthPart> ready_health() override { return part("store img0"); }
+    std::vector<server::HealthPart> live_health() override { return part("shard 0"); }
+
+  private:
+    std::vector<server::HealthPart> part(const std::string& name) const {
+        return {{"other", true, ""}, {name, well, well ? "" : "does not answer"}};
+    }
+};
+
+/// A folder of its own that goes with it.
+class ScratchFolder {
+  public:
+    ScratchFolder() {
+        std::string name = (std::filesystem::temp_directory_path() / "dmnbd-XXXXXX").string();
+        if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no scratch folder");
+        path_ = name;
+    }
+    ScratchFolder(const ScratchFolder&) = delete;
+    ScratchFolder& operator=(const ScratchFolder&) = delete;
+    ~ScratchFolder() { std::filesystem::remove_all(path_); }
+
+    std::string operator/(const std::string& file) const { return (path_ / file).string(); }
+    std::string path() const { return path_.string(); }
+
+  private:
+    std::filesystem::path path_;
+};
