@@ -1,59 +1,8 @@
-// No heap allocation per request once warm, and none for a split. Replaces the global operator new
-// of this test program by one that counts.
+// No heap allocation per request once warm, and none for a split.
 #include <doctest/doctest.h>
 
-#include <cstdlib>
-#include <new>
-
 #include "stack.h"
-
-namespace {
-
-thread_local std::size_t allocations = 0;
-
-void* counted(std::size_t bytes) noexcept {
-    ++allocations;
-    return std::malloc(bytes == 0 ? 1 : bytes);
-}
-
-void* counted_or_throw(std::size_t bytes) {
-    if (void* memory = counted(bytes)) return memory;
-    throw std::bad_alloc();
-}
-
-}  // namespace
-
-// All forms but the aligned ones, so that a sanitizer sees each pair match.
-void* operator new(std::size_t bytes) {
-    return counted_or_throw(bytes);
-}
-void* operator new[](std::size_t bytes) {
-    return counted_or_throw(bytes);
-}
-void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
-    return counted(bytes);
-}
-void* operator new[](std::size_t bytes, const std::nothrow_t&) noexcept {
-    return counted(bytes);
-}
-void operator delete(void* memory) noexcept {
-    std::free(memory);
-}
-void operator delete[](void* memory) noexcept {
-    std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-    std::free(memory);
-}
-void operator delete[](void* memory, std::size_t) noexcept {
-    std::free(memory);
-}
-void operator delete(void* memory, const std::nothrow_t&) noexcept {
-    std::free(memory);
-}
-void operator delete[](void* memory, const std::nothrow_t&) noexcept {
-    std::free(memory);
-}
+#include "unit/allocations.h"
 
 using namespace stack;
 
@@ -80,10 +29,10 @@ struct Stack {
             each->bio.failure = {};
             each->answers = 0;
         }
-        const std::size_t before = allocations;
+        const std::size_t before = allocation_count();
         for (auto& each : requests) world.submit(top, *each);
         world.run();
-        const std::size_t after = allocations;
+        const std::size_t after = allocation_count();
         for (const auto& each : requests) {
             REQUIRE(each->answers == 1);
             REQUIRE(each->status() == Status::ok);
@@ -95,9 +44,9 @@ struct Stack {
 }  // namespace
 
 TEST_CASE_FIXTURE(Stack, "the counter counts") {
-    const std::size_t before = allocations;
+    const std::size_t before = allocation_count();
     delete new int;
-    CHECK(allocations == before + 1);
+    CHECK(allocation_count() == before + 1);
 }
 
 TEST_CASE_FIXTURE(
@@ -124,10 +73,10 @@ TEST_CASE_FIXTURE(Stack, "a range op that fans out costs none either") {
             each->bio.remaining = 1;
             each->answers = 0;
         }
-        const std::size_t before = allocations;
+        const std::size_t before = allocation_count();
         for (auto& each : requests) world.submit(top, *each);
         world.run();
-        if (round > 0) CHECK(allocations == before);
+        if (round > 0) CHECK(allocation_count() == before);
         for (auto& each : requests) CHECK(each->answers == 1);
     }
 }
@@ -151,7 +100,7 @@ TEST_CASE_FIXTURE(Stack, "requeue after requeue of one I/O does not grow (V44, [
     Lane& lane = top.lane(0);
     std::size_t warm = 0;
     for (int round = 0; round < 1000; ++round) {
-        if (round == 10) warm = allocations;
+        if (round == 10) warm = allocation_count();
         lane.close_gate(true, nullptr);
         e.kept.front()->fail({.status = Status::requeue}, 0);
         e.kept.pop_front();
@@ -161,7 +110,7 @@ TEST_CASE_FIXTURE(Stack, "requeue after requeue of one I/O does not grow (V44, [
         world.run();
         REQUIRE(e.kept.size() == 1);
     }
-    const std::size_t own = allocations - warm;
+    const std::size_t own = allocation_count() - warm;
     CHECK(own < 990 * 4);  // What stats() and the kept list of the probe take themselves.
     e.finish_kept();
     world.run();

@@ -2,28 +2,18 @@
 
 #include <atomic>
 #include <cstdlib>
-#include <filesystem>
 #include <thread>
 
 #include "config/load.h"
 #include "dmcore/random.h"
 #include "server/running.h"
+#include "unit/folder.h"
 #include "unit/socket_client.h"
 
 namespace {
 
 constexpr std::uint64_t region_bytes = 8 << 20;  // Of each client.
 constexpr int client_count = 4;
-
-/// A folder of its own that goes with the test.
-struct Folder {
-    std::filesystem::path path;
-    Folder() {
-        std::string name = (std::filesystem::temp_directory_path() / "dmnbd-XXXXXX").string();
-        path = ::mkdtemp(name.data());
-    }
-    ~Folder() { std::filesystem::remove_all(path); }
-};
 
 config::Spec spec_of(const Folder& folder) {
     const std::string path = folder.path.string();

@@ -1,0 +1,256 @@
+// The transmission phase over a stack of targets: bytes in, bytes out.
+#include <doctest/doctest.h>
+
+#include "server/limits.h"
+#include "server/nbd/session.h"
+#include "stack.h"
+#include "unit/allocations.h"
+#include "unit/nbd_client.h"
+
+using namespace server::nbd;
+using stack::Probe;
+
+namespace {
+
+struct Bench {
+    stack::World world;
+    Probe& d = world.probe("d", 1 << 20);
+    dmcore::MappedDevice& device = world.device("disk", "0 1048576 linear d 0");
+    Buffers buffers{server::limits::shard_buffer_bytes};
+    SessionResources resources{world.agenda(0), buffers};
+    int wakes = 0;
+    Terms terms;
+    std::unique_ptr<Session> session;
+
+    explicit Bench(bool structured = false) {
+        ExportInfo info = nbd_test::export_named("disk");
+        info.size_bytes = std::uint64_t{512} << 20;
+        terms.structured_replies = structured;
+        terms.transmission_flags = transmission_flags(info, structured);
+        session = std::make_unique<Session>(
+            device.lane(0), info, terms, resources,
+            [](void* self) noexcept { ++static_cast<Bench*>(self)->wakes; }, this);
+    }
+    ~Bench() {
+        session->die();
+        for (auto* each : d.kept) d.finish(*each);
+        d.kept.clear();
+        world.run();
+    }
+
+    static std::string request(Command command, std::uint64_t cookie, std::uint64_t offset,
+                               std::uint32_t length, std::uint16_t flags = 0) {
+        RequestHeader header;
+        header.magic = request_magic;
+        header.flags = flags;
+        header.type = static_cast<std::uint16_t>(command);
+        header.cookie = cookie;
+        header.offset_bytes = offset;
+        header.length_bytes = length;
+        return nbd_test::raw(header);
+    }
+    /// How much of `bytes` the session takes.
+    std::size_t feed(const std::string& bytes) {
+        return session->feed(std::as_bytes(std::span(bytes)));
+    }
+    /// All there is to send, which counts as sent.
+    std::string output() {
+        world.run();
+        std::string sent;
+        std::array<iovec, 8> pieces;
+        while (const std::size_t count = session->output(pieces)) {
+            std::size_t bytes = 0;
+            for (std::size_t i = 0; i < count; ++i) {
+                sent.append(static_cast<const char*>(pieces[i].iov_base), pieces[i].iov_len);
+                bytes += pieces[i].iov_len;
+            }
+            session->sent(bytes);
+        }
+        return sent;
+    }
+    static std::string simple(std::uint64_t cookie, std::uint32_t error) {
+        SimpleReply reply;
+        reply.error = error;
+        reply.cookie = cookie;
+        return nbd_test::raw(reply);
+    }
+};
+
+}  // namespace
+
+TEST_CASE("session: write, read back, flush; each cookie comes back with its reply (T1, T2)") {
+    Bench bench;
+    const std::string data(4096, 'x');
+    bench.feed(bench.request(Command::write, ~0ULL, 8192, 4096) + data);
+    CHECK(bench.output() == bench.simple(~0ULL, 0));
+    bench.feed(bench.request(Command::read, 0, 8192, 4096));
+    CHECK(bench.output() == bench.simple(0, 0) + data);
+    bench.feed(bench.request(Command::flush, 7, 0, 0));
+    CHECK(bench.output() == bench.simple(7, 0));
+    CHECK(bench.session->idle());
+    CHECK(bench.buffers.used_bytes() == 0);
+}
+
+TEST_CASE("session: input cut anywhere means the same (T20)") {
+    const std::string data(1024, 'y');
+    const std::string all = Bench::request(Command::write, 1, 512, 1024) + data +
+                            Bench::request(Command::read, 2, 512, 1024) +
+                            Bench::request(Command::trim, 3, 0, 512);
+    const std::string expected =
+        Bench::simple(1, 0) + Bench::simple(2, 0) + data + Bench::simple(3, 0);
+    for (std::size_t piece = 1; piece < 64; ++piece) {
+        CAPTURE(piece);
+        Bench bench;
+        std::string got;
+        for (std::size_t at = 0; at < all.size(); at += piece) {
+            bench.feed(all.substr(at, piece));
+            got += bench.output();
+        }
+        CHECK(got == expected);
+    }
+}
+
+TEST_CASE("session: payload read straight into its request is what is written") {
+    Bench bench;
+    const std::string data(1 << 20, 'z');
+    bench.feed(bench.request(Command::write, 1, 0, 1 << 20) + data.substr(0, 100));
+    const auto room = bench.session->payload_room();
+    REQUIRE(room.size() == (1 << 20) - 100);
+    std::memcpy(room.data(), data.data() + 100, room.size());
+    bench.session->payload_arrived(room.size());
+    CHECK(bench.output() == bench.simple(1, 0));
+    bench.feed(bench.request(Command::read, 2, 0, 1 << 20));
+    CHECK(bench.output().substr(16) == data);
+}
+
+TEST_CASE("session: an announced payload costs no memory before its first byte (abuse case 23)") {
+    Bench bench;
+    bench.feed(bench.request(Command::write, 1, 0, 32 << 20));
+    CHECK(bench.buffers.used_bytes() == 0);
+    CHECK(bench.session->payload_room().empty());
+    bench.feed("x");
+    CHECK(bench.buffers.used_bytes() == 32 << 20);
+}
+
+TEST_CASE(
+    "session: at most so many requests in flight, the rest waits, all are answered (T3, 25)") {
+    Bench bench;
+    bench.d.decide = [](const dmcore::Bio&) { return Probe::Answer::keep; };
+    std::string many;
+    constexpr std::uint64_t count = 1000;
+    for (std::uint64_t i = 0; i < count; ++i) many += bench.request(Command::read, i, i * 512, 512);
+    std::string rest = many;
+    std::size_t answers = 0;
+    while (!rest.empty() || bench.session->waits() || !bench.session->idle()) {
+        rest.erase(0, bench.feed(rest));
+        CHECK(bench.session->in_flight() <= server::limits::requests_in_flight_max);
+        if (!rest.empty()) CHECK_FALSE(bench.session->may_read());
+        for (auto* each : bench.d.kept) bench.d.finish(*each);
+        bench.d.kept.clear();
+        answers += bench.output().size() / (16 + 512);
+    }
+    CHECK(answers == count);
+}
+
+TEST_CASE("session: without buffers it reads no further, and goes on when one is free (24)") {
+    Bench bench;
+    std::byte* all = bench.buffers.take(server::limits::shard_buffer_bytes);
+    REQUIRE(all != nullptr);
+    bench.feed(bench.request(Command::read, 1, 0, 512));
+    CHECK(bench.session->waits());
+    CHECK_FALSE(bench.session->may_read());
+    CHECK(bench.output().empty());
+    bench.buffers.give(all, server::limits::shard_buffer_bytes);
+    CHECK(bench.session->may_read());
+    bench.feed("");
+    CHECK(bench.output().substr(0, 16) == bench.simple(1, 0));
+}
+
+TEST_CASE(
+    "session: a request that is refused is answered in place, its payload thrown away (T6..T9)") {
+    Bench bench;
+    bench.feed(bench.request(Command::write, 1, (512ULL << 20) - 512, 1024) +
+               std::string(1024, 'x') + bench.request(Command::read, 2, 100, 512) +
+               bench.request(Command::read, 3, 0, 512));
+    const std::string got = bench.output();
+    CHECK(got.substr(0, 32) == bench.simple(1, 28) + bench.simple(2, 22));
+    CHECK(got.size() == 48 + 512);
+    CHECK(bench.d.seen.size() == 1);
+}
+
+TEST_CASE("session: DISC answers what is in flight and ignores what follows (E2, E4, 32)") {
+    Bench bench;
+    bench.d.decide = [](const dmcore::Bio&) { return Probe::Answer::keep; };
+    bench.feed(bench.request(Command::read, 1, 0, 512) +
+               bench.request(Command::disconnect, 9, 5, 5) +
+               bench.request(Command::trim, 2, 0, 512) + "junk");
+    CHECK(bench.session->leaving());
+    CHECK_FALSE(bench.session->idle());
+    bench.d.finish_kept();
+    CHECK(bench.output().size() == 16 + 512);
+    CHECK(bench.session->idle());
+    CHECK(bench.d.seen.size() == 1);
+}
+
+TEST_CASE("session: a wrong magic is a fault, and what is in flight is not answered (T13, 19)") {
+    Bench bench;
+    bench.d.decide = [](const dmcore::Bio&) { return Probe::Answer::keep; };
+    bench.feed(bench.request(Command::write, 1, 0, 512) + std::string(512, 'x') +
+               std::string(28, '\xff'));
+    CHECK_FALSE(bench.session->fault().empty());
+    bench.session->die();
+    bench.d.finish_kept();
+    CHECK(bench.output().empty());
+    CHECK(bench.session->idle());
+}
+
+TEST_CASE("session: a dead client's write in a store holds its range until it has ended ([O-1])") {
+    Bench bench;
+    bench.d.decide = [](const dmcore::Bio&) { return Probe::Answer::keep; };
+    bench.feed(bench.request(Command::write, 1, 0, 4096) + std::string(4096, 'o'));
+    bench.session->die();
+    auto again = bench.world.make(dmcore::Op::write, 4, 8, 2);
+    bench.world.submit(bench.device, *again);
+    bench.world.run();
+    CHECK(bench.d.seen.size() == 1);  // The newer write waits.
+    bench.d.decide = nullptr;
+    bench.d.finish_kept();
+    bench.world.run();
+    CHECK(again->answers == 1);
+    CHECK(bench.d.seen.size() == 2);
+}
+
+TEST_CASE("session: a structured client hears what failed and where, labelled as injected") {
+    Bench bench(true);
+    bench.device.load(bench.world.build("disk", "0 1048576 flakey d 0 0 180"));
+    bench.device.resume([] {});
+    bench.world.run();
+    bench.feed(bench.request(Command::read, 1, 2048 * 512, 512));
+    const std::string got = bench.output();
+    CHECK(got.find("injected: flakey down on 'disk' at sector 2048") != std::string::npos);
+}
+
+TEST_CASE("session: no heap allocation per request once warm") {
+    Bench bench;
+    bench.d.seen.reserve(100'000);
+    const std::string data(65536, 'x');
+    const std::string batch =
+        bench.request(Command::write, 1, 0, 65536) + data +
+        bench.request(Command::read, 2, 4096, 4096) + bench.request(Command::read, 3, 0, 65536) +
+        bench.request(Command::flush, 4, 0, 0) + bench.request(Command::trim, 5, 0, 65536) +
+        bench.request(Command::write_zeroes, 6, 0, 65536);
+    std::array<iovec, 64> pieces;
+    const auto round = [&] {
+        bench.session->feed(std::as_bytes(std::span(batch)));
+        bench.world.agenda(0).run_all();
+        std::size_t bytes = 0;
+        const std::size_t count = bench.session->output(pieces);
+        for (std::size_t i = 0; i < count; ++i) bytes += pieces[i].iov_len;
+        bench.session->sent(bytes);
+        REQUIRE(bench.session->idle());
+    };
+    for (int i = 0; i < 10; ++i) round();
+    const std::size_t before = allocation_count();
+    for (int i = 0; i < 1000; ++i) round();
+    CHECK(allocation_count() == before);
+}
