@@ -112,7 +112,10 @@ class Wait {
   public:
     explicit Wait(pid_t command)
         : signals_(io_, SIGTERM, SIGINT), others_(io_, SIGHUP), command_(command) {
-        if (command_ != 0) others_.add(SIGCHLD);
+        if (command_ != 0) {
+            others_.add(SIGCHLD);
+            command_ended();  // Before that, its signal went to nobody.
+        }
         wait_for_end();
         wait_for_others();
     }

@@ -300,6 +300,7 @@ void Session::sent(std::size_t bytes) noexcept {
 
 void Session::drain() noexcept {
     leaving_ = true;
+    decided_ = false;
     if (receiving_ == nullptr) return;
     release(*receiving_);
     receiving_ = nullptr;

@@ -138,7 +138,7 @@ void FileStore::open(const Options& options) {
     }
     if (fd_ < 0) fail(options, missing && options.create ? "create" : "open");
     lock(options);
-    prepare_size(options, missing);
+    prepare_size(options);
 }
 
 void FileStore::lock(const Options& options) const {
@@ -151,8 +151,8 @@ void FileStore::lock(const Options& options) const {
                      " is in use by another server; a file is served by one at a time");
 }
 
-/// Grows only what it made itself, never truncates.
-void FileStore::prepare_size(const Options& options, bool created) {
+/// Grows only an empty file: one just made, or one whose maker died in between. Never truncates.
+void FileStore::prepare_size(const Options& options) {
     struct stat found {};
     if (::fstat(fd_, &found) != 0) fail(options, "look at");
     if (!S_ISREG(found.st_mode)) {
@@ -160,7 +160,7 @@ void FileStore::prepare_size(const Options& options, bool created) {
     }
     const std::uint64_t wanted = options.size_sectors * sector_bytes;
     const auto size = static_cast<std::uint64_t>(found.st_size);
-    if (created) {
+    if (options.create && size == 0) {
         if (::ftruncate(fd_, static_cast<off_t>(wanted)) != 0) fail(options, "size");
         if (::fsync(fd_) != 0 || !sync_folder(options.path)) fail(options, "sync");
     } else if (size < wanted) {

@@ -56,7 +56,7 @@ class FileStore {
 
     void open(const Options& options);
     void lock(const Options& options) const;
-    void prepare_size(const Options& options, bool created);
+    void prepare_size(const Options& options);
     [[noreturn]] void fail(const Options& options, const char* step) const;
     int transfer(const dmcore::Bio& bio) noexcept;
     int discard(const dmcore::Bio& bio) noexcept;

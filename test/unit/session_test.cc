@@ -192,6 +192,18 @@ TEST_CASE("session: DISC answers what is in flight and ignores what follows (E2,
     CHECK(bench.d.seen.size() == 1);
 }
 
+TEST_CASE("session: draining forgets a request that waits for a bound, and ends") {
+    // It once stayed decided, so that the shard came back to it for ever.
+    Bench bench;
+    std::byte* all = bench.buffers.take(server::limits::shard_buffer_bytes);
+    bench.feed(bench.request(Command::read, 1, 0, 512));
+    REQUIRE(bench.session->waits());
+    bench.session->drain();
+    CHECK_FALSE(bench.session->waits());
+    CHECK(bench.session->idle());
+    bench.buffers.give(all, server::limits::shard_buffer_bytes);
+}
+
 TEST_CASE("session: a wrong magic is a fault, and what is in flight is not answered (T13, 19)") {
     Bench bench;
     bench.d.decide = [](const dmcore::Bio&) { return Probe::Answer::keep; };
