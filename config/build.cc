@@ -23,12 +23,12 @@ dmcore::DeviceOptions options_of(const DeviceSpec& device) {
 }
 
 dmcore::TableSet build_tables(const DeviceSpec& device, std::span<const dmcore::ShardSeams> shards,
-                              std::uint64_t seed, const FindOpen& find) {
+                              dmcore::Time loaded_at, std::uint64_t seed, const FindOpen& find) {
     dmcore::TableSet set;
     set.shared = std::make_shared<dmcore::TableShared>();
     set.shared->rows = device.rows;
     set.shared->device_name = device.name;
-    set.shared->loaded_at = shards[0].clock->now();
+    set.shared->loaded_at = loaded_at;
     set.shared->seed = dmcore::mixed_seed(seed, hash_of(device.name), 0);
     for (unsigned i = 0; i < shards.size(); ++i) {
         set.lanes.push_back(std::make_unique<dmcore::Table>(

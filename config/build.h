@@ -15,9 +15,10 @@ using FindOpen = std::function<dmcore::BlockDevice*(const std::string& name, uns
 dmcore::DeviceOptions options_of(const DeviceSpec& device);
 
 /// A loaded table of `device`: one copy for every shard. What it stands on must be open and have
-/// its live table. `seed` is the file's; each device draws from a stream of its own. Throws
-/// dmcore::TableError for what check() could not see, such as a store that turned out smaller.
+/// its live table. `loaded_at` is now, by the shards' clocks. `seed` is the file's; each device
+/// draws from a stream of its own. Throws dmcore::TableError for what check() could not see, such
+/// as a store that turned out smaller.
 dmcore::TableSet build_tables(const DeviceSpec& device, std::span<const dmcore::ShardSeams> shards,
-                              std::uint64_t seed, const FindOpen& find);
+                              dmcore::Time loaded_at, std::uint64_t seed, const FindOpen& find);
 
 }  // namespace config

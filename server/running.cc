@@ -103,7 +103,7 @@ void Running::open_device(const config::DeviceSpec& spec) {
 
 dmcore::TableSet Running::build(const config::DeviceSpec& spec) {
     return config::build_tables(
-        spec, shards_.seams(), seed_,
+        spec, shards_.seams(), Shard::clock_time(), seed_,
         [this](const std::string& name, unsigned shard) { return find(name, shard); });
 }
 

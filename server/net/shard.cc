@@ -79,9 +79,13 @@ void Shard::abandon(const dmcore::Origin& origin) noexcept {
     for (dmcore::Lane* lane : lanes_) lane->abandon(origin);
 }
 
-void Shard::refresh_time() noexcept {
-    now_ = std::chrono::duration_cast<dmcore::Time>(
+dmcore::Time Shard::clock_time() noexcept {
+    return std::chrono::duration_cast<dmcore::Time>(
         std::chrono::steady_clock::now().time_since_epoch());
+}
+
+void Shard::refresh_time() noexcept {
+    now_ = clock_time();
 }
 
 void Shard::ring() noexcept {

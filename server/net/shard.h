@@ -38,6 +38,9 @@ class Shard final : public dmcore::Clock, public Inbox {
     /// thread.
     void finished(dmcore::Bio& bio) noexcept override;
 
+    /// What now() would say if a turn began now. Any thread.
+    static dmcore::Time clock_time() noexcept;
+
     // Clock: the time at which this turn began.
     dmcore::Time now() const noexcept override { return now_; }
     void arm(dmcore::Timer& timer, dmcore::Time due) noexcept override;
