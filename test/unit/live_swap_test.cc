@@ -89,6 +89,15 @@ void load(const std::string& socket, int number, const std::atomic<bool>& stop,
     }
 }
 
+/// Swaps one after another would leave a slow build no time for any I/O between them.
+void wait_for_progress(const std::atomic<std::uint64_t>& verified) {
+    const std::uint64_t before = verified;
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+    while (verified == before && std::chrono::steady_clock::now() < until) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+}
+
 int rounds() {
     const char* wanted = std::getenv("DMNBD_SWAP_ROUNDS");
     return wanted == nullptr ? 1000 : std::atoi(wanted);
@@ -122,7 +131,7 @@ TEST_CASE("live: suspend with noflush, swap and resume under a verifying load on
         running.suspend("disk", true);
         running.load("disk", random_cuts(random));
         running.resume("disk");
-        if (i % 16 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+        if (i % 8 == 0) wait_for_progress(verified);
     }
     stop = true;
     for (auto& client : clients) client.join();
