@@ -119,7 +119,8 @@ std::optional<std::string> Running::status_text(const std::string& device) {
 }
 
 std::vector<HealthPart> Running::startup_health() {
-    return {part("listeners", !listeners_.empty(), listeners_.empty() ? "not bound yet" : "bound")};
+    const bool bound = listening_;
+    return {part("listeners", bound, bound ? "bound" : "not bound yet")};
 }
 
 /// Everything is opened before anybody can ask: a server that answers is ready once it listens.

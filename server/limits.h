@@ -24,6 +24,8 @@ inline constexpr std::size_t shard_buffer_bytes = 256U << 20;
 inline constexpr std::size_t cached_buffer_bytes = 32U << 20;
 /// What one receive call takes at most beyond the payload it is in.
 inline constexpr std::size_t receive_bytes = 256U << 10;
+/// What one turn of a shard takes up before it works off what it has.
+inline constexpr std::size_t handlers_per_turn = 256;
 /// Pieces of one gathered send.
 inline constexpr std::size_t send_pieces = 256;
 

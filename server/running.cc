@@ -1,5 +1,7 @@
 #include "server/running.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 
 #include "config/build.h"
@@ -162,6 +164,7 @@ void Running::listen(const std::vector<config::ListenSpec>& addresses) {
     run_on_control([&] {
         listeners_ = std::move(bound);
         for (auto& listener : listeners_) listener->start(exports_);
+        listening_ = true;
     });
 }
 
@@ -181,7 +184,7 @@ bool Running::wait_for_clients(std::chrono::steady_clock::time_point until) {
     }
 }
 
-bool Running::drain(std::chrono::milliseconds drain) {
+Drained Running::drain(std::chrono::milliseconds drain) {
     const auto until = std::chrono::steady_clock::now() + drain;
     run_on_control([this] { listeners_.clear(); });
     const auto on_every_connection = [this](void (Connection::*what)()) {
@@ -196,11 +199,14 @@ bool Running::drain(std::chrono::milliseconds drain) {
         on_every_connection(&Connection::give_up);
         quiet = wait_for_clients(std::chrono::steady_clock::now() + farewell);
     }
-    if (!quiet) return false;
+    if (!quiet) return Drained::stuck;
+    Drained drained = Drained::clean;
     for (auto& store : stores_) {
-        if (store.file != nullptr) store.file->sync();
+        if (store.file == nullptr || store.file->sync()) continue;
+        spdlog::error("store '{}': its last writes could not be made durable", store.spec.name);
+        drained = Drained::not_durable;
     }
-    return true;
+    return drained;
 }
 
 }  // namespace server

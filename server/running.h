@@ -2,6 +2,7 @@
 
 #include <asio/executor_work_guard.hpp>
 #include <asio/io_context.hpp>
+#include <atomic>
 #include <future>
 #include <map>
 #include <memory>
@@ -25,6 +26,13 @@ struct StartError : std::runtime_error {
     int exit_code;
 };
 
+/// How a server ended.
+enum class Drained : std::uint8_t {
+    clean,
+    not_durable,  // A store failed its last sync.
+    stuck,        // Something is still in a store's hands; don't wait for it.
+};
+
 /// One table file, being served: stores, devices, exports, listeners, and the threads that run
 /// them. Made, drained and destroyed on one thread; Live's calls may come from any other.
 class Running final : public Live {
@@ -44,8 +52,8 @@ class Running final : public Live {
     void resume(const std::string& device);
 
     /// Stops accepting, answers what is in flight for up to `drain`, ends the rest, and makes every
-    /// store durable. False: something is still stuck in a store; don't wait for it.
-    bool drain(std::chrono::milliseconds drain);
+    /// store durable.
+    Drained drain(std::chrono::milliseconds drain);
 
     std::vector<StoreInfo> stores() override;
     std::vector<DeviceInfo> devices() override;
@@ -86,6 +94,7 @@ class Running final : public Live {
     std::vector<std::unique_ptr<dmcore::MappedDevice>> devices_;  // What is below comes first.
     std::shared_ptr<const ExportTable> exports_;
     std::vector<std::unique_ptr<Listener>> listeners_;
+    std::atomic<bool> listening_{false};
     std::thread control_thread_;
 };
 

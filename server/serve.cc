@@ -188,7 +188,9 @@ int serve_until_told(const config::Spec& spec, const ServeOptions& options) {
     exit_at_once_on_signal();
     control.reset();
     const auto drain = std::chrono::duration_cast<std::chrono::milliseconds>(spec.reload.drain);
-    if (!running->drain(drain)) {
+    const Drained drained = running->drain(drain);
+    if (drained != Drained::clean && code == 0) code = 1;
+    if (drained == Drained::stuck) {
         spdlog::error("a store still holds requests after {} ms; exiting without it",
                       drain.count());
         stop_log();

@@ -25,6 +25,7 @@ std::byte* Buffers::take(std::size_t bytes) noexcept {
     std::byte* data = nullptr;
     if (free_[index].empty()) {
         data = static_cast<std::byte*>(std::aligned_alloc(4096, size));
+        out_of_memory_ = data == nullptr && used_bytes_ != 0;
         if (data == nullptr) return nullptr;
     } else {
         data = free_[index].back();
@@ -39,6 +40,7 @@ void Buffers::give(std::byte* data, std::size_t bytes) noexcept {
     const unsigned index = class_of(bytes);
     const std::size_t size = class_bytes(index);
     used_bytes_ -= size;
+    out_of_memory_ = false;
     if (cached_bytes_ + size > limits::cached_buffer_bytes) {
         std::free(data);
         return;

@@ -24,7 +24,7 @@ class Buffers {
 
     /// Would take(bytes) stay within the budget?
     bool fits(std::size_t bytes) const noexcept {
-        return class_bytes(class_of(bytes)) <= budget_bytes_ - used_bytes_;
+        return !out_of_memory_ && class_bytes(class_of(bytes)) <= budget_bytes_ - used_bytes_;
     }
     std::size_t used_bytes() const noexcept { return used_bytes_; }
 
@@ -39,6 +39,7 @@ class Buffers {
     std::size_t budget_bytes_;
     std::size_t used_bytes_ = 0;
     std::size_t cached_bytes_ = 0;
+    bool out_of_memory_ = false;  // The host had none: until something is given back.
 };
 
 }  // namespace server::nbd

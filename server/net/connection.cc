@@ -16,24 +16,30 @@
 namespace server {
 namespace {
 
-constexpr std::chrono::milliseconds hangup_interval{250};
 constexpr int unread_receives_max = 16;
 
 bool would_block(ssize_t result) noexcept {
     return result < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
 }
 
-/// Is the last thing in the socket a DISC? Then the client may have closed its half on purpose.
-bool ends_with_disconnect(int fd, std::span<std::byte> scratch) {
-    int waiting = 0;
-    if (::ioctl(fd, FIONREAD, &waiting) != 0) return false;
-    const auto bytes = static_cast<std::size_t>(waiting);
+bool is_disconnect(std::span<const std::byte> tail) {
     nbd::RequestHeader header;
-    if (bytes < sizeof header || bytes > scratch.size()) return false;
-    if (::recv(fd, scratch.data(), bytes, MSG_PEEK | MSG_DONTWAIT) != waiting) return false;
-    std::memcpy(&header, scratch.data() + bytes - sizeof header, sizeof header);
+    if (tail.size() < sizeof header) return false;
+    std::memcpy(&header, tail.last(sizeof header).data(), sizeof header);
     return header.magic == nbd::request_magic &&
            header.type == static_cast<std::uint16_t>(nbd::Command::disconnect);
+}
+
+/// Is the last thing that the client sent a DISC? Then it may have closed its half on purpose.
+/// `unread` has been received before what is still in the socket.
+bool ends_with_disconnect(int fd, std::span<const std::byte> unread, std::span<std::byte> scratch) {
+    int waiting = 0;
+    if (::ioctl(fd, FIONREAD, &waiting) != 0) return false;
+    if (waiting == 0) return is_disconnect(unread);
+    const auto bytes = static_cast<std::size_t>(waiting);
+    if (bytes > scratch.size()) return false;
+    if (::recv(fd, scratch.data(), bytes, MSG_PEEK | MSG_DONTWAIT) != waiting) return false;
+    return is_disconnect(scratch.first(bytes));
 }
 
 }  // namespace
@@ -82,9 +88,7 @@ Connection::Connection(Shard& shard, Socket socket, Peer peer,
           [](void* self) noexcept {
               static_cast<Connection*>(self)->close("no handshake within its time");
           },
-          this),
-      hangup_timer_([](void* self) noexcept { static_cast<Connection*>(self)->watch_for_hangup(); },
-                    this) {}
+          this) {}
 
 Connection::~Connection() {
     if (counted_) export_->leave();
@@ -191,6 +195,7 @@ void Connection::end_turn() {
         return;
     }
     send();
+    if (giving_up_) close("the server is going away");
     const bool negotiating = session_ == nullptr;
     if (closed_ || (negotiating && !handshake_output_.empty())) return;
     if (negotiating || session_->may_read()) {
@@ -206,12 +211,11 @@ void Connection::end_turn() {
     }
 }
 
+/// A client that goes away while its socket is not read is noticed by the shard [O-2].
 void Connection::pause() {
-    if (!paused_) shard_.pause(*this);
+    if (paused_) return;
     paused_ = true;
-    if (!reading_ && !hangup_timer_.armed) {
-        shard_.arm(hangup_timer_, shard_.now() + hangup_interval);
-    }
+    shard_.pause(*this);
 }
 
 /// First what was received and could not be taken, then the socket.
@@ -219,7 +223,6 @@ void Connection::read_on() {
     if (paused_) {
         paused_ = false;
         shard_.resume(*this);
-        shard_.disarm(hangup_timer_);
         if (hung_up()) {
             close("the client is gone");
             return;
@@ -283,18 +286,11 @@ void Connection::wait_for_room() {
 bool Connection::hung_up() {
     pollfd fd{socket_.native_handle(), POLLRDHUP, 0};
     if (::poll(&fd, 1, 0) <= 0) return false;
-    return !ends_with_disconnect(fd.fd, shard_.receive_buffer());
+    return !ends_with_disconnect(fd.fd, unread_, shard_.receive_buffer());
 }
 
-/// While its socket is not read, a client that is gone is noticed here [O-2]. Parts of it that are
-/// issued before hold their ranges, so nothing newer can be overtaken meanwhile.
-void Connection::watch_for_hangup() {
-    if (closed_ || reading_) return;
-    if (hung_up()) {
-        close("the client is gone");
-        return;
-    }
-    shard_.arm(hangup_timer_, shard_.now() + hangup_interval);
+void Connection::on_hangup() {
+    if (!closed_ && hung_up()) close("the client is gone");
 }
 
 void Connection::drain() {
@@ -309,14 +305,12 @@ void Connection::drain() {
 
 void Connection::give_up() {
     if (closed_) return;
-    const bool tells = session_ != nullptr && session_->structured();
-    if (tells) {
+    if (session_ != nullptr && session_->structured()) {
         session_->shut_down();
         shard_.abandon(session_->origin());
-        attend();
     }
-    // A turn later: what just ended has been sent by then.
-    shard_.post([self = shared_from_this()] { self->close("the server is going away"); });
+    giving_up_ = true;  // Closed at the end of the turn, behind what has just ended.
+    attend();
 }
 
 void Connection::close(std::string_view why) {
@@ -324,7 +318,6 @@ void Connection::close(std::string_view why) {
     closed_ = true;
     if (!why.empty()) spdlog::info("client {} dropped: {}", peer_.name, why);
     shard_.disarm(handshake_timer_);
-    shard_.disarm(hangup_timer_);
     if (paused_) shard_.resume(*this);
     paused_ = false;
     // Unread bytes at close() would turn into a reset that may cost the client its last replies.

@@ -39,6 +39,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
     void attend() noexcept;
     /// Sends what there is, reads on if it may, ends if it is over. At the end of a turn.
     void end_turn();
+    /// The shard saw the other side close while this was paused.
+    void on_hangup();
+    int descriptor() { return socket_.native_handle(); }
     /// It was paused by a bound of its session, which now leaves room.
     bool may_resume() const { return closed_ || session_->may_read(); }
     /// No more requests: closes when what is in flight has been answered.
@@ -62,7 +65,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
     void wait_for_room();
     void pause();
     void read_on();
-    void watch_for_hangup();
     bool hung_up();
     void close(std::string_view why);
     void retire();
@@ -78,13 +80,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
     std::shared_ptr<const Export> export_;
     std::unique_ptr<nbd::Session> session_;
     dmcore::Timer handshake_timer_;
-    dmcore::Timer hangup_timer_;
 
     bool attended_ = false;
     bool paused_ = false;   // Its socket is not read: a bound of the session is reached.
     bool reading_ = false;  // A wait for input is under way.
     bool writing_ = false;  // A wait for room to send is under way.
     bool at_end_ = false;   // The client sends nothing more.
+    bool giving_up_ = false;
     bool closed_ = false;
     bool counted_ = false;  // As a client of export_.
 };

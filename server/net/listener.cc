@@ -110,14 +110,16 @@ void Listener::start(std::shared_ptr<const ExportTable> exports) {
 }
 
 void Listener::accept() {
-    socket_.async_wait(asio::posix::stream_descriptor::wait_read, [this](std::error_code error) {
-        if (error) return;
+    const auto wait = asio::posix::stream_descriptor::wait_read;
+    socket_.async_wait(wait, [this, alive = std::weak_ptr(alive_)](std::error_code error) {
+        if (error || alive.expired()) return;
         if (connections >= limits::connections_max) return pause();
         sockaddr_storage from{};
         socklen_t length = sizeof from;
         const int fd = ::accept4(socket_.native_handle(), reinterpret_cast<sockaddr*>(&from),
                                  &length, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM)) return pause();
+        const bool passing = errno == EAGAIN || errno == EINTR || errno == ECONNABORTED;
+        if (fd < 0 && !passing) return pause();
         if (fd >= 0) take(fd, from);
         accept();
     });
@@ -126,8 +128,8 @@ void Listener::accept() {
 /// Out of connections or descriptors: the next client waits a little, and nobody spins.
 void Listener::pause() {
     pause_.expires_after(limits::accept_pause);
-    pause_.async_wait([this](std::error_code error) {
-        if (!error) accept();
+    pause_.async_wait([this, alive = std::weak_ptr(alive_)](std::error_code error) {
+        if (!error && !alive.expired()) accept();
     });
 }
 
@@ -143,8 +145,16 @@ void Listener::take(int fd, const sockaddr_storage& from) {
     shard.post([&shard, fd, peer, exports = exports_, family = from.ss_family,
                 offered = spec_.exports] {
         const asio::generic::stream_protocol protocol(family, family == AF_UNIX ? 0 : IPPROTO_TCP);
-        auto connection = std::make_shared<CountedConnection>(
-            shard, Connection::Socket(shard.io(), protocol, fd), peer, exports, offered);
+        Connection::Socket socket(shard.io());
+        std::error_code error;
+        socket.assign(protocol, fd, error);
+        if (error) {
+            ::close(fd);
+            spdlog::error("client {} can't be served: {}", peer.name, error.message());
+            return;
+        }
+        auto connection =
+            std::make_shared<CountedConnection>(shard, std::move(socket), peer, exports, offered);
         shard.add(connection);
         connection->start();
     });

@@ -44,6 +44,8 @@ class Listener {
     asio::steady_timer pause_;
     std::shared_ptr<const ExportTable> exports_;
     unsigned next_shard_ = 0;
+    /// Goes with this object: a wait that ended well just before may run after it.
+    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 }  // namespace server

@@ -1,8 +1,10 @@
 #include "server/net/shard.h"
 
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <array>
 #include <cassert>
 #include <system_error>
 
@@ -17,12 +19,23 @@ int make_bell() {
     return fd;
 }
 
+int make_hangup_watch() {
+    const int fd = ::epoll_create1(EPOLL_CLOEXEC);
+    if (fd < 0) throw std::system_error(errno, std::generic_category(), "epoll_create1");
+    return fd;
+}
+
 }  // namespace
 
 Shard::Shard(unsigned index)
-    : index_(index), receive_buffer_(limits::receive_bytes), timer_(io_), bell_(io_, make_bell()) {
+    : index_(index),
+      receive_buffer_(limits::receive_bytes),
+      timer_(io_),
+      bell_(io_, make_bell()),
+      hangups_(io_, make_hangup_watch()) {
     refresh_time();
     wait_for_posts();
+    wait_for_hangups();
 }
 
 Shard::~Shard() {
@@ -42,7 +55,9 @@ void Shard::loop() {
     while (!stopping_) {
         io_.run_one();  // The only place that sleeps.
         refresh_time();
-        io_.poll();
+        // Bounded: a client that always has more to send must not keep the turn from its end.
+        for (std::size_t i = 0; i < limits::handlers_per_turn && io_.poll_one() != 0; ++i) {
+        }
         finish_turn();
     }
 }
@@ -73,6 +88,36 @@ void Shard::add(std::shared_ptr<Connection> connection) {
 
 void Shard::remove(const std::shared_ptr<Connection>& connection) {
     connections_.erase(connection);
+}
+
+void Shard::pause(Connection& connection) {
+    paused_.insert(&connection);
+    epoll_event event{};
+    event.events = EPOLLRDHUP | EPOLLONESHOT;
+    event.data.ptr = &connection;
+    ::epoll_ctl(hangups_.native_handle(), EPOLL_CTL_ADD, connection.descriptor(), &event);
+}
+
+void Shard::resume(Connection& connection) {
+    paused_.erase(&connection);
+    ::epoll_ctl(hangups_.native_handle(), EPOLL_CTL_DEL, connection.descriptor(), nullptr);
+}
+
+void Shard::wait_for_hangups() {
+    hangups_.async_wait(asio::posix::stream_descriptor::wait_read, [this](std::error_code error) {
+        if (error) return;
+        take_hangups();
+        wait_for_hangups();
+    });
+}
+
+void Shard::take_hangups() {
+    std::array<epoll_event, 64> events;
+    const int count =
+        ::epoll_wait(hangups_.native_handle(), events.data(), static_cast<int>(events.size()), 0);
+    for (int i = 0; i < count; ++i) {
+        static_cast<Connection*>(events[static_cast<std::size_t>(i)].data.ptr)->on_hangup();
+    }
 }
 
 void Shard::abandon(const dmcore::Origin& origin) noexcept {

@@ -57,8 +57,9 @@ class Shard final : public dmcore::Clock, public Inbox {
     void attend(Connection& connection);
     /// Looks at the connection in every turn until it may go on: what it waits for, buffers or room
     /// on a device, may be freed by others.
-    void pause(Connection& connection) { paused_.insert(&connection); }
-    void resume(Connection& connection) { paused_.erase(&connection); }
+    /// Meanwhile it watches for the client's end, which nobody would read.
+    void pause(Connection& connection);
+    void resume(Connection& connection);
     void add(std::shared_ptr<Connection> connection);
     void remove(const std::shared_ptr<Connection>& connection);
     /// Every lane of this shard, for abandon().
@@ -74,6 +75,8 @@ class Shard final : public dmcore::Clock, public Inbox {
     void finish_turn();
     void wait_for_posts();
     void take_posts();
+    void wait_for_hangups();
+    void take_hangups();
     void ring() noexcept;
     void wait_for_timers();
     void fire_timers();
@@ -92,7 +95,8 @@ class Shard final : public dmcore::Clock, public Inbox {
     asio::steady_timer timer_;
 
     asio::posix::stream_descriptor bell_;  // An eventfd: posts, and bios that stores have finished.
-    std::mutex posts_mutex_;               // Guards the next two.
+    asio::posix::stream_descriptor hangups_;  // An epoll over paused connections.
+    std::mutex posts_mutex_;                  // Guards the next two.
     std::vector<std::function<void()>> posts_;
     dmcore::Queue<dmcore::Bio> finished_;
 

@@ -162,11 +162,13 @@ void FileStore::prepare_size(const Options& options) {
     const auto size = static_cast<std::uint64_t>(found.st_size);
     if (options.create && size == 0) {
         if (::ftruncate(fd_, static_cast<off_t>(wanted)) != 0) fail(options, "size");
-        if (::fsync(fd_) != 0 || !sync_folder(options.path)) fail(options, "sync");
     } else if (size < wanted) {
         throw StoreError("store '" + name_ + "': " + options.path + " has " + std::to_string(size) +
                          " bytes, less than the " + std::to_string(wanted) + " of its 'size'");
     }
+    // Also for one that is there: whoever made it may have died before this.
+    if (!options.create) return;
+    if (::fsync(fd_) != 0 || !sync_folder(options.path)) fail(options, "sync");
 }
 
 void FileStore::run(Bio& bio) noexcept {
