@@ -19,7 +19,7 @@ using namespace server::nbd;
 
 class Client {
   public:
-    Client(const std::string& path, const std::string& name) {
+    Client(const std::string& path, const std::string& name, bool structured = false) {
         fd_ = ::socket(AF_UNIX, SOCK_STREAM, 0);
         sockaddr_un address{};
         address.sun_family = AF_UNIX;
@@ -28,8 +28,12 @@ class Client {
             throw std::runtime_error("connect " + path);
         }
         receive(sizeof(Greeting));
-        send(nbd_test::u32(3) +
-             nbd_test::option(Option::export_name, name));  // No padding, then size and flags.
+        send(nbd_test::u32(3));
+        if (structured) {
+            send(nbd_test::option(Option::structured_reply));
+            receive(sizeof(OptionReplyHeader));
+        }
+        send(nbd_test::option(Option::export_name, name));  // No padding, then size and flags.
         receive(10);
     }
     ~Client() { ::close(fd_); }
@@ -54,6 +58,13 @@ class Client {
         std::memcpy(&head, bytes.data(), sizeof head);
         if (head.magic != simple_reply_magic) throw std::runtime_error("not a reply");
         return {head.cookie, head.error};
+    }
+    /// Sends nothing more, but listens.
+    void close_half() { ::shutdown(fd_, SHUT_WR); }
+    /// The server has closed, and nothing is left to read.
+    bool at_end() {
+        char byte = 0;
+        return ::recv(fd_, &byte, 1, 0) == 0;
     }
     std::string receive(std::size_t bytes) {
         std::string data(bytes, '\0');
