@@ -16,7 +16,7 @@ MappedDevice::MappedDevice(std::string name, Executor& executor, std::span<const
     }
 }
 
-void MappedDevice::for_each_lane(std::function<void(Lane&)> each, Then then) {
+void MappedDevice::for_each_lane(const std::function<void(Lane&)>& each, Then then) {
     auto left = std::make_shared<std::size_t>(lanes_.size());
     const auto answered = [left, then = std::move(then)] {
         if (--*left == 0) then();

@@ -60,7 +60,7 @@ class MappedDevice {
     void resume(Then then);
 
     /// Runs `each` on every lane, on its shard; then `then` here.
-    void for_each_lane(std::function<void(Lane&)> each, Then then);
+    void for_each_lane(const std::function<void(Lane&)>& each, Then then);
     void stats(std::function<void(DeviceStats)> then);
 
   private:
