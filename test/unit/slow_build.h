@@ -1,0 +1,9 @@
+#pragma once
+
+/// What a time limit is multiplied by: sanitizers make everything slower, and limits are about the
+/// build that users run.
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+inline constexpr int slow_build_factor = 10;
+#else
+inline constexpr int slow_build_factor = 1;
+#endif
