@@ -62,6 +62,18 @@ inline std::string u32(std::uint32_t value) {
     return raw(be32{value});
 }
 
+inline std::string request_header(Command command, std::uint64_t cookie, std::uint64_t offset,
+                                  std::uint32_t length, std::uint16_t flags = 0) {
+    RequestHeader header;
+    header.magic = request_magic;
+    header.flags = flags;
+    header.type = static_cast<std::uint16_t>(command);
+    header.cookie = cookie;
+    header.offset_bytes = offset;
+    header.length_bytes = length;
+    return raw(header);
+}
+
 inline std::string text(std::string_view value) {
     return u32(static_cast<std::uint32_t>(value.size())).append(value);
 }

@@ -40,14 +40,7 @@ struct Bench {
 
     static std::string request(Command command, std::uint64_t cookie, std::uint64_t offset,
                                std::uint32_t length, std::uint16_t flags = 0) {
-        RequestHeader header;
-        header.magic = request_magic;
-        header.flags = flags;
-        header.type = static_cast<std::uint16_t>(command);
-        header.cookie = cookie;
-        header.offset_bytes = offset;
-        header.length_bytes = length;
-        return nbd_test::raw(header);
+        return nbd_test::request_header(command, cookie, offset, length, flags);
     }
     /// How much of `bytes` the session takes.
     std::size_t feed(const std::string& bytes) {

@@ -42,14 +42,7 @@ class Client {
 
     void request(Command command, std::uint64_t cookie, std::uint64_t offset, std::uint32_t length,
                  const std::string& payload = {}, std::uint16_t flags = 0) {
-        RequestHeader header;
-        header.magic = request_magic;
-        header.flags = flags;
-        header.type = static_cast<std::uint16_t>(command);
-        header.cookie = cookie;
-        header.offset_bytes = offset;
-        header.length_bytes = length;
-        send(nbd_test::raw(header) + payload);
+        send(nbd_test::request_header(command, cookie, offset, length, flags) + payload);
     }
     /// Cookie and error of the next reply; a READ's data is still to be received.
     std::pair<std::uint64_t, std::uint32_t> reply() {
