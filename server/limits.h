@@ -26,6 +26,8 @@ inline constexpr std::size_t cached_buffer_bytes = 32U << 20;
 inline constexpr std::size_t receive_bytes = 256U << 10;
 /// What one turn of a shard takes up before it works off what it has.
 inline constexpr std::size_t handlers_per_turn = 256;
+/// Receive calls that throw away what a client sent behind its end, before its socket is closed.
+inline constexpr int unread_receives_max = 16;
 /// Pieces of one gathered send.
 inline constexpr std::size_t send_pieces = 256;
 

@@ -16,8 +16,6 @@
 namespace server {
 namespace {
 
-constexpr int unread_receives_max = 16;
-
 bool would_block(ssize_t result) noexcept {
     return result < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
 }
@@ -321,7 +319,7 @@ void Connection::close(std::string_view why) {
     if (paused_) shard_.resume(*this);
     paused_ = false;
     // Unread bytes at close() would turn into a reset that may cost the client its last replies.
-    for (int i = 0; i < unread_receives_max; ++i) {
+    for (int i = 0; i < limits::unread_receives_max; ++i) {
         const auto scratch = shard_.receive_buffer();
         if (::recv(socket_.native_handle(), scratch.data(), scratch.size(), MSG_DONTWAIT) <= 0)
             break;

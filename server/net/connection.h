@@ -49,8 +49,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
     /// Closes now; a client that understands error texts hears that the server goes away.
     void give_up();
 
-    const Peer& peer() const noexcept { return peer_; }
-
   private:
     class Offered;
 
