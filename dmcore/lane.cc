@@ -281,6 +281,10 @@ void Lane::dispatch(DmIo& io, Clone& clone, Table::Row& row, Mapped mapped) noex
         send(io, clone);
         return;
     }
+    if (mapped == Mapped::kept) {
+        if (row.target->traits().sees_end) clone.target = row.target.get();
+        return;
+    }
     if (mapped == Mapped::done || mapped == Mapped::error) io.counted = true;
     if (mapped == Mapped::requeue) clone.failure.status = Status::requeue;
     if (mapped == Mapped::kill || mapped == Mapped::error) {
@@ -298,6 +302,27 @@ void Lane::send(DmIo& io, Clone& clone) noexcept {
         ++(has_data(io.orig->op) ? clone.lower->reissued : clone.lower->reissued_fan_out);
     }
     clone.lower->device->submit(clone);
+}
+
+void issue(Clone& clone) noexcept {
+    if (clone.origin != nullptr && clone.origin->dead) {
+        clone.fail({.status = Status::shutdown}, clone.iter.sector);
+        return;
+    }
+    clone.io->lane->send(*clone.io, clone);
+}
+
+void Lane::close_targets(const std::function<void()>& then) {
+    assert(pending_ == 0 && parking_.gate_closed());
+    auto left = std::make_shared<std::size_t>(1);
+    const auto closed = [left, then] {
+        if (--*left == 0) then();
+    };
+    if (table_ != nullptr) {
+        *left += table_->rows().size();
+        for (Table::Row& row : table_->rows()) row.target->close(closed);
+    }
+    closed();
 }
 
 void Lane::swap(std::unique_ptr<Table> table, std::shared_ptr<void> keep) {
@@ -335,6 +360,9 @@ void Lane::set_options(const DeviceOptions& options) {
 }
 
 void Lane::close_gate(bool noflush, std::function<void()> on_quiet) {
+    if (table_ != nullptr) {
+        for (Table::Row& row : table_->rows()) row.target->presuspend();
+    }
     parking_.close_gate();
     noflush_ = noflush;
     on_quiet_ = std::move(on_quiet);
@@ -345,6 +373,9 @@ void Lane::close_gate(bool noflush, std::function<void()> on_quiet) {
 void Lane::open_gate() noexcept {
     noflush_ = false;
     on_quiet_ = nullptr;
+    if (table_ != nullptr) {
+        for (Table::Row& row : table_->rows()) row.target->resume();
+    }
     parking_.open_gate();
 }
 
@@ -366,6 +397,20 @@ void Lane::release(Hold& hold, std::uint64_t sectors) noexcept {
             if (Lane* other = shared->lanes[lane]) other->parking_.hold_released();
         });
     });
+}
+
+std::variant<std::string, TableError> Lane::message(std::uint64_t sector,
+                                                    std::span<const std::string> words) {
+    if (words.empty()) return TableError("empty-message", "a message needs at least one word");
+    Table::Row* row = table_ == nullptr ? nullptr : table_->find(sector);
+    if (row == nullptr) {
+        return TableError("no-such-sector", "no target holds sector " + std::to_string(sector));
+    }
+    try {
+        return row->target->message(words);
+    } catch (TableError& error) {
+        return std::move(error);
+    }
 }
 
 bool Lane::congested() const noexcept {

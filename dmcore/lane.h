@@ -3,7 +3,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "dmcore/agenda.h"
@@ -108,6 +110,9 @@ class Lane final : public BlockDevice {
     void open_gate() noexcept;
     bool gate_closed() const noexcept { return parking_.gate_closed(); }
 
+    /// Lets the targets of the live table finish before it goes; `then` when they have. Only while
+    /// closed and quiet.
+    void close_targets(const std::function<void()>& then);
     /// Makes `table` live; `keep` is what keeps the devices below it open. Only while closed and
     /// quiet. Devices that only the old table stood on stay open, and are flushed by the next flush
     /// all the same [O-4].
@@ -127,6 +132,11 @@ class Lane final : public BlockDevice {
     void recall() noexcept override;
     /// Would a device above, which is suspending with noflush, take this bio back?
     static bool wanted_back(const Bio& bio) noexcept;
+
+    /// Passes a message to the target that holds `sector` (Target::message). Any lane will do, but
+    /// it must be the same one each time.
+    std::variant<std::string, TableError> message(std::uint64_t sector,
+                                                  std::span<const std::string> words);
 
     /// Every bio that came has ended.
     bool idle() const noexcept;
@@ -148,6 +158,7 @@ class Lane final : public BlockDevice {
     Clone* take_clone(DmIo& io) noexcept;
     void dispatch(DmIo& io, Clone& clone, Table::Row& row, Mapped mapped) noexcept;
     void send(DmIo& io, Clone& clone) noexcept;
+    friend void issue(Clone& clone) noexcept;
     void recall_below() noexcept;
     void linger(const Lower& old);
     void forget_lingering(std::uint64_t generation) noexcept;

@@ -16,17 +16,26 @@ MappedDevice::MappedDevice(std::string name, Executor& executor, std::span<const
     }
 }
 
-void MappedDevice::for_each_lane(const std::function<void(Lane&)>& each, Then then) {
+/// `each` passes its `answer` on, or calls it, on the lane's shard.
+void MappedDevice::on_each_lane(const std::function<void(Lane&, Then answer)>& each, Then then) {
     auto left = std::make_shared<std::size_t>(lanes_.size());
     const auto answered = [left, then = std::move(then)] {
         if (--*left == 0) then();
     };
     for (unsigned i = 0; i < lanes_.size(); ++i) {
         executor_.post(i, [this, each, answered, lane = lanes_[i].get()] {
-            each(*lane);
-            executor_.post_control(answered);
+            each(*lane, [this, answered] { executor_.post_control(answered); });
         });
     }
+}
+
+void MappedDevice::for_each_lane(const std::function<void(Lane&)>& each, Then then) {
+    on_each_lane(
+        [each](Lane& lane, const Then& answer) {
+            each(lane);
+            answer();
+        },
+        std::move(then));
 }
 
 void MappedDevice::suspend(bool noflush, Then then) {
@@ -59,7 +68,26 @@ void MappedDevice::resume(Then then) {
         undo_suspend(std::move(then));
         return;
     }
-    suspend(false, [this, then = std::move(then)] { swap(then); });
+    suspend(false, [this, then = std::move(then)] { close_targets([this, then] { swap(then); }); });
+}
+
+void MappedDevice::retire(Then then) {
+    inactive_ = {};
+    suspend(false, [this, then = std::move(then)] { close_targets(then); });
+}
+
+void MappedDevice::close_targets(Then then) {
+    on_each_lane([](Lane& lane, const Then& answer) { lane.close_targets(answer); },
+                 std::move(then));
+}
+
+void MappedDevice::message(std::uint64_t sector, std::vector<std::string> words,
+                           std::function<void(MessageAnswer)> then) {
+    auto answer = std::make_shared<MessageAnswer>();
+    executor_.post(0, [this, sector, answer, words = std::move(words), then = std::move(then)] {
+        *answer = lanes_[0]->message(sector, words);
+        executor_.post_control([answer, then] { then(std::move(*answer)); });
+    });
 }
 
 /// Every lane is quiet here, so no I/O under the old table overlaps one under the new.

@@ -4,6 +4,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "dmcore/lane.h"
@@ -22,6 +23,9 @@ struct TableSet {
     std::vector<std::unique_ptr<Table>> lanes;
     std::shared_ptr<void> keep;
 };
+
+/// What a message was answered; each line of the text is ended. Or why it was refused.
+using MessageAnswer = std::variant<std::string, TableError>;
 
 /// A mapped device over all shards: its lanes, its two table slots and its state (dm-semantics 5).
 /// Used on the control thread only; lanes are reached by messages, and a step counts as done when
@@ -59,12 +63,22 @@ class MappedDevice {
     /// live or inactive table there is nothing to resume: the caller checks.
     void resume(Then then);
 
+    /// Suspends and takes the live table away for good, after its targets have written what they
+    /// still hold. The device is not to be used any more.
+    void retire(Then then);
+
+    /// Sends a message to the target that holds `sector` [T-13]. `words` as split by [T-6].
+    void message(std::uint64_t sector, std::vector<std::string> words,
+                 std::function<void(MessageAnswer)> then);
+
     /// Runs `each` on every lane, on its shard; then `then` here.
     void for_each_lane(const std::function<void(Lane&)>& each, Then then);
     void stats(std::function<void(DeviceStats)> then);
 
   private:
     void swap(Then then);
+    void close_targets(Then then);
+    void on_each_lane(const std::function<void(Lane&, Then answer)>& each, Then then);
 
     Executor& executor_;
     DeviceOptions options_;

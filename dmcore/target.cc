@@ -4,6 +4,10 @@
 
 namespace dmcore {
 
+std::string Target::message(std::span<const std::string>) {
+    throw TableError("no-messages", "this target takes no messages");
+}
+
 const std::string& TargetArgs::word(std::size_t index) const {
     if (index >= words_.size()) fail("argument-count", "arguments are missing");
     return words_[index];

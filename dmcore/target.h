@@ -46,7 +46,12 @@ enum class Mapped : std::uint8_t {
     kill,      // Fail it; clone.failure may say why, io_error if it does not.
     error,     // Like kill, but it counts as an I/O in the statistics (flakey's error_writes).
     requeue,   // Run it again after resume.
+    kept,      // The target holds it, and passes it to issue() or ends it later, on this shard.
 };
+
+/// Submits a clone that map() kept to clone.lower, unless its submitter has died [O-2]. It counts
+/// as an I/O from now on [D1-5].
+void issue(Clone& clone) noexcept;
 
 /// What the lane needs to know of a target before it maps. Constant after construction.
 struct Traits {
@@ -85,6 +90,20 @@ class Target {
     /// Sees how a mapped clone ended and may change it; clone.failure says why it failed. Called
     /// only with traits().sees_end.
     virtual void end_io(Clone&) noexcept {}
+
+    /// The device is about to suspend: kept clones are to be issued, and none kept, until resume()
+    /// [S-6], [D1-4].
+    virtual void presuspend() noexcept {}
+    /// The device runs again, or for the first time with this table.
+    virtual void resume() noexcept {}
+    /// The table is about to go, the device is suspended and quiet. `then`, on this shard, when all
+    /// is below that this target still wants written; no call follows but the destructor's.
+    virtual void close(std::function<void()> then) { then(); }
+
+    /// Does what a message asks, words split as [T-6], and returns the answer, if any, each line
+    /// ended. Called on one lane only, suspended or not: what it changes is in the row's shared
+    /// slot. Throws TableError, whose `word` counts from the first of the message [T-13].
+    virtual std::string message(std::span<const std::string> words);
 
     /// Arguments as they would be loaded again, without a trailing space.
     virtual std::string table_text(TextForm) const { return {}; }
