@@ -51,7 +51,8 @@ void Lane::complete(DmIo& io) noexcept {
 
 /// The part's final answer.
 void Lane::finish(DmIo& io) noexcept {
-    if (io.counted) count(io);
+    if (!io.accounted && io.failure.status == Status::ok) account(io);  // [L-24]
+    if (io.accounted) end_accounting(io, true);
     Bio& bio = *io.orig;
     Failure failure = io.failure;
     const std::uint64_t start = io.start_sector();
@@ -77,6 +78,31 @@ void Lane::retire(DmIo& io) noexcept {
         agenda_.add(feed_work_);
     if (pending_ == 0 && on_quiet_) [[unlikely]]
         agenda_.add(quiet_work_);
+}
+
+/// From now on the part shows in the statistics, however it ends.
+void Lane::account(DmIo& io) noexcept {
+    if (io.accounted) return;
+    io.accounted = true;
+    if (stats_.in_flight() == 0) busy_since_ = clock_.now();
+    ++(io.orig->op == Op::read ? stats_.reads_in_flight : stats_.writes_in_flight);
+    if (shared_->regions.any()) [[unlikely]]
+        io.region_mark = shared_->regions.start(io.region_io(), clock_.now());
+}
+
+/// `ended`: finally. Otherwise the part will be run again, and counts then [D-3], [A-9].
+void Lane::end_accounting(DmIo& io, bool ended) noexcept {
+    if (ended) count(io);
+    --(io.orig->op == Op::read ? stats_.reads_in_flight : stats_.writes_in_flight);
+    if (stats_.in_flight() == 0) stats_.busy += clock_.now() - busy_since_;
+    if (io.region_mark.regions_made == 0) [[likely]]
+        return;
+    if (ended) {
+        shared_->regions.end(io.region_io(), io.region_mark, io.started_at, clock_.now());
+    } else {
+        shared_->regions.put_back(io.region_io(), io.region_mark, clock_.now());
+    }
+    io.region_mark = {};
 }
 
 void Lane::count(const DmIo& io) noexcept {

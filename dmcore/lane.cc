@@ -129,7 +129,7 @@ DmIo* Lane::begin(Bio& bio) noexcept {
     io->started_at = clock_.now();
     io->pending = 0;
     io->row = io->number = 0;
-    io->was_split = io->counted = io->clone_used = false;
+    io->was_split = io->accounted = io->clone_used = false;
     io->parked = bio.parked;
     io->failure = {};
     ++pending_;
@@ -242,7 +242,6 @@ bool Lane::fan_out_flush(DmIo& io) noexcept {
         clone->lower = &(*io.lingering)[io.row - own].lower;
         send(io, *clone);
     }
-    io.counted = true;  // Even if nobody takes flushes, [L-24].
     return true;
 }
 
@@ -285,7 +284,7 @@ void Lane::dispatch(DmIo& io, Clone& clone, Table::Row& row, Mapped mapped) noex
         if (row.target->traits().sees_end) clone.target = row.target.get();
         return;
     }
-    if (mapped == Mapped::done || mapped == Mapped::error) io.counted = true;
+    if (mapped == Mapped::done || mapped == Mapped::error) account(io);
     if (mapped == Mapped::requeue) clone.failure.status = Status::requeue;
     if (mapped == Mapped::kill || mapped == Mapped::error) {
         if (clone.failure.status == Status::ok) clone.failure.status = Status::io_error;
@@ -295,7 +294,7 @@ void Lane::dispatch(DmIo& io, Clone& clone, Table::Row& row, Mapped mapped) noex
 }
 
 void Lane::send(DmIo& io, Clone& clone) noexcept {
-    io.counted = true;
+    account(io);
     clone.mapped_bytes = clone.iter.bytes;
     ++clone.lower->issued;
     if (io.parked != nullptr && io.parked->issued) {
@@ -402,11 +401,14 @@ void Lane::release(Hold& hold, std::uint64_t sectors) noexcept {
 std::variant<std::string, TableError> Lane::message(std::uint64_t sector,
                                                     std::span<const std::string> words) {
     if (words.empty()) return TableError("empty-message", "a message needs at least one word");
-    Table::Row* row = table_ == nullptr ? nullptr : table_->find(sector);
-    if (row == nullptr) {
-        return TableError("no-such-sector", "no target holds sector " + std::to_string(sector));
-    }
     try {
+        if (words[0].starts_with('@')) {
+            return shared_->regions.message(words, limits_.size_sectors, clock_.now());
+        }
+        Table::Row* row = table_ == nullptr ? nullptr : table_->find(sector);
+        if (row == nullptr) {
+            return TableError("no-such-sector", "no target holds sector " + std::to_string(sector));
+        }
         return row->target->message(words);
     } catch (TableError& error) {
         return std::move(error);
@@ -426,7 +428,8 @@ bool Lane::idle() const noexcept {
 
 DeviceStats Lane::stats() const {
     DeviceStats stats = stats_;
-    stats.in_flight = pending_;
+    stats.pending = pending_;
+    if (stats.in_flight() != 0) stats.busy += clock_.now() - busy_since_;
     stats.deferred = parking_.deferred_count();
     stats.waiting_retry = parking_.retry_count();
     stats.waiting_overlap = parking_.held_count();

@@ -15,6 +15,7 @@
 #include "dmcore/hold.h"
 #include "dmcore/parking.h"
 #include "dmcore/pool.h"
+#include "dmcore/regions.h"
 #include "dmcore/retry.h"
 #include "dmcore/stats.h"
 #include "dmcore/table.h"
@@ -42,9 +43,10 @@ struct DmIo : Link {
     std::uint32_t row = 0;      // Where the fan-out of a flush, discard or write_zeroes stands:
     std::uint32_t number = 0;   // next clone of that row.
     bool was_split = false;
-    bool counted = false;      // Belongs in the statistics, however it ends, [A-4].
+    bool accounted = false;    // Belongs in the statistics, however it ends, [A-4].
     bool clone_used = false;   // The embedded clone has been given out.
     Parked* parked = nullptr;  // As the bio's when this pass began.
+    RegionMark region_mark;    // Of accounting, where the device has regions.
     Failure failure;           // The first in time; `requeue` beats errors [L-35].
     std::shared_ptr<LingeringList> lingering;  // Where this flush goes as well; null: nowhere.
     Clone clone;                               // The first one: most parts need no other.
@@ -54,6 +56,9 @@ struct DmIo : Link {
     }
     std::uint64_t part_sectors() const noexcept {
         return was_split ? sectors : orig->iter.sectors();
+    }
+    RegionIo region_io() const noexcept {
+        return {start_sector(), part_sectors(), orig->op != Op::read};
     }
 };
 
@@ -72,6 +77,7 @@ struct DeviceShared {
     std::string name;
     Executor& executor;
     HoldTable holds;
+    StatsRegions regions;
     std::vector<Lane*> lanes;  // By shard; set before any I/O.
 };
 
@@ -133,8 +139,8 @@ class Lane final : public BlockDevice {
     /// Would a device above, which is suspending with noflush, take this bio back?
     static bool wanted_back(const Bio& bio) noexcept;
 
-    /// Passes a message to the target that holds `sector` (Target::message). Any lane will do, but
-    /// it must be the same one each time.
+    /// Answers dm's own messages (`@stats_...`, no table needed), and passes others to the target
+    /// that holds `sector` (Target::message). Any lane will do, but it must be the same each time.
     std::variant<std::string, TableError> message(std::uint64_t sector,
                                                   std::span<const std::string> words);
 
@@ -169,7 +175,9 @@ class Lane final : public BlockDevice {
     void complete(DmIo& io) noexcept;
     void finish(DmIo& io) noexcept;
     void retire(DmIo& io) noexcept;
+    void account(DmIo& io) noexcept;
     void count(const DmIo& io) noexcept;
+    void end_accounting(DmIo& io, bool ended) noexcept;
     void feed_starved() noexcept;
     void tell_quiet() noexcept;
     void flushed_lingering() noexcept;
@@ -208,6 +216,7 @@ class Lane final : public BlockDevice {
 
     std::shared_ptr<LingeringList> lingering_;  // Null: none.
     std::uint64_t table_generation_ = 0;
+    Time busy_since_{};  // While anything is in flight.
     DeviceStats stats_;
 };
 

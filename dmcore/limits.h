@@ -14,6 +14,12 @@ inline constexpr std::size_t pool_slab = 64;                // Objects allocated
 inline constexpr std::size_t zero_block_bytes = 64 << 10;
 inline constexpr std::size_t zero_blocks = 16;
 
+/// Of dm's statistics regions (dm-semantics 4.5): areas and bins of one as in the kernel,
+/// memory of all regions of a device.
+inline constexpr std::uint64_t stats_areas_max = 8'388'608;
+inline constexpr std::uint64_t stats_bins_max = 134'217'728;
+inline constexpr std::uint64_t stats_bytes_max = 256ULL << 20;
+
 static_assert(dm_ios_per_lane >= 1 && extra_clones_per_lane >= 1);
 
 }  // namespace dmcore::limits

@@ -132,6 +132,7 @@ bool Lane::grant_retry(DmIo& io) noexcept {
 /// Ends the pass without an answer: the part's bio, now untouched by anybody, is to be run again.
 Bio& Lane::put_back(DmIo& io) noexcept {
     ++stats_.stage_two;
+    if (io.accounted) end_accounting(io, false);
     Bio& bio = *io.orig;
     bio.parked = &parking_.own(io.parked);
     bio.parked->issued = true;

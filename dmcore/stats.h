@@ -27,7 +27,10 @@ struct DeviceStats {
     };
 
     std::array<OpStats, op_count> ops;
-    std::uint64_t in_flight = 0;          // Parts now at work.
+    std::uint64_t reads_in_flight = 0;    // Parts that targets have let go and that have not
+    std::uint64_t writes_in_flight = 0;   // ended; all but reads are here.
+    Time busy{};                          // With any in flight; of several lanes the longest.
+    std::uint64_t pending = 0;            // Parts now at work, those that a target keeps included.
     std::uint64_t splits = 0;             // Extra parts made from one request.
     std::uint64_t stage_one = 0;          // Trips of split parts through the requeue list.
     std::uint64_t stage_two = 0;          // Parts put back to be run again.
@@ -39,7 +42,12 @@ struct DeviceStats {
     std::uint64_t parked_bytes = 0;       // Of all three.
     std::vector<Below> below;
 
+    std::uint64_t in_flight() const noexcept { return reads_in_flight + writes_in_flight; }
     void add(const DeviceStats& other);
 };
+
+/// The 17 columns of /sys/block/DEVICE/stat in the kernel's widths, without a newline. Merges and
+/// the flush columns are always 0, as of every device of dm (dm-semantics 4.2).
+std::string sysfs_stat(const DeviceStats& stats);
 
 }  // namespace dmcore

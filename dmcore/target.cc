@@ -1,11 +1,19 @@
 #include "dmcore/target.h"
 
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 
 namespace dmcore {
 
 std::string Target::message(std::span<const std::string>) {
     throw TableError("no-messages", "this target takes no messages");
+}
+
+std::string lower_case(std::string text) {
+    std::ranges::transform(text, text.begin(),
+                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return text;
 }
 
 const std::string& TargetArgs::word(std::size_t index) const {

@@ -143,6 +143,9 @@ struct TableError : std::exception {
     enum class Part : std::uint8_t { row, start, length, target, args } part = Part::args;
 };
 
+/// Keywords of features and messages are the same in any case [T-6].
+std::string lower_case(std::string text);
+
 /// What a target is made from: its row's words, and the world it may use. Everything the words may
 /// get wrong is thrown as a TableError.
 class TargetArgs {

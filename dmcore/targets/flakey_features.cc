@@ -1,19 +1,10 @@
 #include "dmcore/targets/flakey_features.h"
 
-#include <algorithm>
-#include <cctype>
-
 namespace dmcore {
 namespace {
 
 constexpr std::uint64_t words_max = 11;
 constexpr std::uint32_t fua_flag = 1U << 17;  // As the kernel numbers it [F-18].
-
-std::string lower_case(std::string text) {
-    std::transform(text.begin(), text.end(), text.begin(),
-                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    return text;
-}
 
 FlakeyFeatures::CorruptByte corrupt_byte_at(const TargetArgs& args, std::size_t at) {
     FlakeyFeatures::CorruptByte byte;

@@ -332,7 +332,7 @@ class Chaos {
         REQUIRE(sent_.empty());
         for (const auto& each : answered_) REQUIRE(each->answers == 1);
         REQUIRE(world_.idle());  // Every pool is full again.
-        for (const auto& [name, device] : devices_) REQUIRE(world_.stats(*device).in_flight == 0);
+        for (const auto& [name, device] : devices_) REQUIRE(world_.stats(*device).pending == 0);
     }
 
     void check_contents() {

@@ -77,7 +77,7 @@ TEST_CASE_FIXTURE(Stripes,
         CHECK(seen() == 4);
         CHECK(read->answers == 0);
         const DeviceStats stats = world.stats(device);
-        CHECK(stats.in_flight == 0);
+        CHECK(stats.pending == 0);
         CHECK(stats.deferred == static_cast<std::uint64_t>(__builtin_popcount(subset)));
         forget();
         world.resume(device);
@@ -91,7 +91,7 @@ TEST_CASE_FIXTURE(Stripes,
         CHECK(read->answers == 1);
         CHECK(read->status() == Status::ok);
         CHECK(is_filled(read->data, 10));
-        CHECK(world.stats(device).in_flight == 0);
+        CHECK(world.stats(device).pending == 0);
         CHECK(world.idle());
     }
     CHECK(world.stats(device).ops[0].ios ==
@@ -286,16 +286,16 @@ TEST_CASE_FIXTURE(Stripes, "suspend waits for a part between the stages (V50, [R
     const auto read = world.io(device, Op::read, 10, 50);
     Lane& lane = device.lane(0);
     bool quiet = false;
-    std::uint64_t in_flight = 99;
+    std::uint64_t pending = 99;
     lane.close_gate(true, [&] {
         quiet = true;
-        in_flight = lane.stats().in_flight;
+        pending = lane.stats().pending;
     });
     a.kept.front()->fail({.status = Status::requeue}, 0);
     CHECK_FALSE(quiet);
     world.run();
     CHECK(quiet);
-    CHECK(in_flight == 0);
+    CHECK(pending == 0);
     CHECK(lane.stats().deferred == 1);
     lane.open_gate();
     world.run();

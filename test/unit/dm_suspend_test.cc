@@ -216,7 +216,7 @@ TEST_CASE(
             } else {
                 let_go(true);
                 REQUIRE(device.suspended());
-                REQUIRE(world.stats(device).in_flight == 0);
+                REQUIRE(world.stats(device).pending == 0);
                 if (random.below(2) == 0) {
                     device.load(world.build("m", tables[random.below(tables.size())]));
                 }

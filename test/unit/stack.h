@@ -152,7 +152,7 @@ struct Request {
     Status status() const { return bio.failure.status; }
 };
 
-class World final : public Executor {
+class World : public Executor {
   public:
     explicit World(unsigned shard_count = 1) : shards_(shard_count) {}
     ~World() override {
