@@ -37,7 +37,7 @@ struct FakeLive : server::Live {
         flaky.below = {"joined"};
         flaky.stats.ops[0] = {.ios = 5, .sectors = 40, .time = dmcore::Time(900)};
         flaky.stats.ops[1] = {.ios = 2, .sectors = 16, .time = dmcore::Time(100)};
-        flaky.stats.in_flight = 12;
+        flaky.stats.reads_in_flight = 12;
         flaky.stats.stage_one = 4;
         flaky.stats.stage_two = 3;
         flaky.stats.retried = 118;
