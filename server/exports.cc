@@ -27,6 +27,14 @@ bool Export::admits(const std::optional<config::Address>& address) const {
                        [&](const config::Cidr& range) { return range.contains(*address); });
 }
 
+bool Export::enter() const noexcept {
+    std::uint32_t count = connections_.load();
+    do {
+        if (spec_.max_connections != 0 && count >= spec_.max_connections) return false;
+    } while (!connections_.compare_exchange_weak(count, count + 1));
+    return true;
+}
+
 std::shared_ptr<const Export> ExportTable::find(std::string_view name) const noexcept {
     const auto found = std::find_if(all_.begin(), all_.end(),
                                     [&](const auto& each) { return each->spec().name == name; });

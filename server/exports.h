@@ -24,11 +24,13 @@ class Export {
 
     /// What a client on that shard is told now.
     nbd::ExportInfo info(unsigned shard) const;
-    /// May a client from `address` (none: a unix socket) use it, and is there room for one more?
+    /// May a client from `address` (none: a unix socket) use it, and is there room for one more
+    /// now?
     bool admits(const std::optional<config::Address>& address) const;
 
     std::uint32_t connections() const noexcept { return connections_.load(); }
-    void enter() const noexcept { ++connections_; }
+    /// Counts one more client. False: by now others have taken the last place.
+    bool enter() const noexcept;
     void leave() const noexcept { --connections_; }
 
   private:

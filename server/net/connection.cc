@@ -176,8 +176,11 @@ void Connection::negotiate(std::span<const std::byte> in) {
 bool Connection::enter() {
     shard_.disarm(handshake_timer_);
     export_ = exports_->find(handshake_->granted_export()->name);
-    export_->enter();
-    counted_ = true;
+    counted_ = export_->enter();
+    if (!counted_) {
+        close("its export is full");
+        return false;
+    }
     session_ = std::make_unique<nbd::Session>(
         export_->device().lane(shard_.index()), *handshake_->granted_export(), handshake_->terms(),
         shard_.resources(), [](void* self) noexcept { static_cast<Connection*>(self)->attend(); },
