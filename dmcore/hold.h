@@ -3,7 +3,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
-#include <list>
+#include <map>
 #include <mutex>
 #include <vector>
 
@@ -49,9 +49,12 @@ class HoldTable {
     void release(Hold& hold, std::uint64_t sectors, const std::function<void(unsigned)>& wake);
 
   private:
+    using Holds = std::multimap<std::uint64_t, Hold>;  // By start.
+
     std::mutex mutex_;
-    std::list<Hold> holds_;
-    std::list<Hold> spare_;  // Used again, so that publishing costs no allocation once warm.
+    Holds holds_;
+    std::uint64_t longest_sectors_ = 0;    // No hold is longer: how far back to look for overlaps.
+    std::vector<Holds::node_type> spare_;  // Used again: publishing costs no allocation once warm.
     std::uint64_t next_order_ = 0;
     std::vector<bool> waiting_;  // Lanes with parts behind a hold.
     std::atomic<std::size_t> active_{0};
