@@ -51,7 +51,7 @@ void Lane::complete(DmIo& io) noexcept {
 
 /// The part's final answer.
 void Lane::finish(DmIo& io) noexcept {
-    if (!io.accounted && io.failure.status == Status::ok) account(io);  // [L-24]
+    if (io.failure.status == Status::ok) account(io);  // A flush without takers, [L-24].
     if (io.accounted) end_accounting(io, true);
     Bio& bio = *io.orig;
     Failure failure = io.failure;

@@ -92,6 +92,12 @@ bool Lane::admit(Bio& bio) noexcept {
         parking_.fail(bio, {.status = Status::not_supported});
         return false;
     }
+    if (bio.op == Op::flush && !limits_.write_cache && lingering_ == nullptr) [[unlikely]] {
+        parking_.drop(bio.parked, 0);
+        bio.parked = nullptr;
+        bio.end();  // Nothing below has anything to flush [L-3].
+        return false;
+    }
     if (shared_->holds.any() && is_write_like(bio.op)) [[unlikely]] {
         return !parking_.waits_behind_hold(bio);
     }

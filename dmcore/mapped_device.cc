@@ -1,6 +1,7 @@
 #include "dmcore/mapped_device.h"
 
 #include <mutex>
+#include <utility>
 
 namespace dmcore {
 
@@ -60,20 +61,32 @@ void MappedDevice::suspend(bool noflush, Then then) {
 void MappedDevice::undo_suspend(Then then) {
     ++suspend_round_;
     suspended_ = false;
+    if (!has_inactive_table()) inactive_ = std::move(resuming_);
+    resuming_ = {};
     for_each_lane([](Lane& lane) { lane.open_gate(); }, std::move(then));
 }
 
-void MappedDevice::resume(Then then) {
+void MappedDevice::resume(Then then, bool noflush) {
     if (!has_inactive_table()) {
         undo_suspend(std::move(then));
         return;
     }
-    suspend(false, [this, then = std::move(then)] { close_targets([this, then] { swap(then); }); });
+    resuming_ = std::exchange(inactive_, {});
+    suspend(noflush,
+            [this, then = std::move(then)] { close_targets([this, then] { swap(then); }); });
 }
 
 void MappedDevice::retire(Then then) {
     inactive_ = {};
     suspend(false, [this, then = std::move(then)] { close_targets(then); });
+}
+
+std::vector<const TableShared*> MappedDevice::tables() const {
+    std::vector<const TableShared*> all;
+    for (const auto& each : {live_, inactive_.shared, resuming_.shared}) {
+        if (each != nullptr) all.push_back(each.get());
+    }
+    return all;
 }
 
 void MappedDevice::close_targets(Then then) {
@@ -92,8 +105,7 @@ void MappedDevice::message(std::uint64_t sector, std::vector<std::string> words,
 
 /// Every lane is quiet here, so no I/O under the old table overlaps one under the new.
 void MappedDevice::swap(Then then) {
-    auto tables = std::make_shared<TableSet>(std::move(inactive_));
-    inactive_ = {};
+    auto tables = std::make_shared<TableSet>(std::exchange(resuming_, {}));
     live_ = tables->shared;
     ++event_number_;
     for_each_lane(

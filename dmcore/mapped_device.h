@@ -46,6 +46,12 @@ class MappedDevice {
     bool has_inactive_table() const noexcept { return inactive_.shared != nullptr; }
     /// As loaded; null without one.
     const TableShared* live() const noexcept { return live_.get(); }
+    /// Lane 0's copy of the inactive table; null without one. Nobody else uses it.
+    const Table* inactive() const noexcept {
+        return has_inactive_table() ? inactive_.lanes.front().get() : nullptr;
+    }
+    /// All tables that there are: in the two slots, or on the way from one to the other.
+    std::vector<const TableShared*> tables() const;
     /// Rises at each swap.
     std::uint64_t event_number() const noexcept { return event_number_; }
     const DeviceOptions& options() const noexcept { return options_; }
@@ -57,11 +63,13 @@ class MappedDevice {
     /// Closes the gate on every lane; `then` when nothing is below any more. Parts that ask to be
     /// requeued meanwhile are put back if `noflush`, and fail otherwise. Suspended already: `then`.
     void suspend(bool noflush, Then then);
-    /// Takes back a suspend whether it has finished or not, and its `then` with it.
+    /// Takes back a suspend whether it has finished or not, and its `then` with it. Not
+    /// once a resume has found the device quiet, which suspended() tells.
     void undo_suspend(Then then);
-    /// Makes an inactive table live, suspending first if need be, then opens the gate. Without a
-    /// live or inactive table there is nothing to resume: the caller checks.
-    void resume(Then then);
+    /// Makes an inactive table live, suspending first if need be, then opens the gate. The table
+    /// leaves its slot at once; if the suspend is taken back it returns, unless another has come.
+    /// Without a live or inactive table there is nothing to resume: the caller checks.
+    void resume(Then then, bool noflush = false);
 
     /// Suspends and takes the live table away for good, after its targets have written what they
     /// still hold. The device is not to be used any more.
@@ -86,6 +94,7 @@ class MappedDevice {
     std::vector<std::unique_ptr<Lane>> lanes_;
     std::shared_ptr<TableShared> live_;
     TableSet inactive_;
+    TableSet resuming_;  // Out of the inactive slot and not live yet.
     bool suspended_ = false;
     std::uint64_t suspend_round_ = 0;  // Tells an undone suspend's answers from a later one's.
     std::uint64_t event_number_ = 0;

@@ -99,6 +99,8 @@ class Probe final : public BlockDevice {
         return all;
     }
     const Limits& limits() const noexcept override { return limits_; }
+    /// To make it another kind of disk, before a table stands on it.
+    Limits& shape() noexcept { return limits_; }
     const std::string& name() const noexcept override { return store->name(); }
 
     std::shared_ptr<MemoryStore> store;
@@ -183,7 +185,8 @@ class World : public Executor {
         set.shared->seed = 42;
         for (unsigned i = 0; i < shards(); ++i) {
             set.lanes.push_back(std::make_unique<Table>(
-                set.shared, i, clock, [&, i](const std::string& below) { return find(below, i); }));
+                set.shared, i, shards_[i].agenda, clock,
+                [&, i](const std::string& below) { return find(below, i); }));
         }
         return set;
     }
@@ -200,6 +203,11 @@ class World : public Executor {
             run();
         }
         return made;
+    }
+
+    /// It must be quiet, and nothing may stand on it.
+    void remove(const std::string& name) {
+        std::erase_if(devices_, [&](const auto& each) { return each->name() == name; });
     }
 
     BlockDevice* find(const std::string& name, unsigned shard) {
