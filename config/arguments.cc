@@ -50,6 +50,11 @@ Value<std::string> seconds_word(std::string_view text) {
     });
 }
 
+/// Words of ours that say by themselves what they are: as good as not there if not written.
+bool is_ours(const ArgSpec& spec) {
+    return spec.kind == ArgSpec::Kind::flag || spec.kind == ArgSpec::Kind::ranges;
+}
+
 std::size_t value_count(const FeatureSpec& feature) {
     return feature.rate ? 1 : feature.values.size();
 }
@@ -66,8 +71,13 @@ class NamedArguments {
           section_(context, node, what_, names_) {}
 
     Arguments read() {
+        unsigned groups = 0;  // The last one of which something is written.
+        for (const ArgSpec& spec : type_.args) {
+            if (section_.find(spec.name) != nullptr) groups = std::max(groups, spec.group);
+        }
         for (const ArgSpec& spec : type_.args) {
             const Node* value = section_.find(writable(spec).name);
+            if (spec.group > groups || (value == nullptr && is_ours(spec))) continue;
             if (value != nullptr) {
                 read_one(spec, *value);
             } else if (!spec.if_absent.empty()) {
@@ -109,6 +119,8 @@ class NamedArguments {
                 return add(std::to_string(value.items.size()), value.position);
             case ArgSpec::Kind::devices: return add_devices(spec, value);
             case ArgSpec::Kind::features: return add_features(spec, value);
+            case ArgSpec::Kind::flag: return add_flag(spec, value);
+            case ArgSpec::Kind::ranges: return add_ranges(spec, value);
         }
     }
 
@@ -164,6 +176,24 @@ class NamedArguments {
             }
         }
         result_.words[count_at] = std::to_string(result_.words.size() - count_at - 1);
+    }
+
+    void add_flag(const ArgSpec& spec, const Node& value) {
+        const auto on = context_.read(value, what_ + ": " + std::string(spec.name), parse_boolean);
+        if (on && *on) add(std::string(spec.name), value.position);
+    }
+
+    void add_ranges(const ArgSpec& spec, const Node& value) {
+        const std::string subject = what_ + ": " + std::string(spec.name);
+        std::string ranges;
+        for (const Node* item : context_.list(value, subject)) {
+            if (const auto range = context_.text(*item, subject)) {
+                ranges += (ranges.empty() ? "" : ",") + *range;
+            }
+        }
+        if (ranges.empty()) return;
+        add(std::string(spec.name), value.position);
+        add(std::move(ranges), value.position);
     }
 
     const FeatureSpec* find_feature(std::string_view name, const Position& at) {
@@ -290,10 +320,14 @@ Legs find_legs(const dmcore::TargetType& type, const std::vector<std::string>& w
     if (type.args.empty() && words.size() == 2) legs.list.push_back({0, number(1)});
     std::size_t at = 0;
     for (const ArgSpec& spec : type.args) {
-        if (at >= words.size() || spec.kind == ArgSpec::Kind::features) break;
-        if (spec.kind == ArgSpec::Kind::device) legs.list.push_back({at, 0});
-        if (spec.name == "offset" && !legs.list.empty())
+        if (at >= words.size() || spec.kind == ArgSpec::Kind::features || is_ours(spec)) break;
+        if (spec.kind == ArgSpec::Kind::device) {
+            legs.list.push_back({at, 0, spec.name.ends_with("device")});
+        }
+        if (spec.name.ends_with("offset") && !legs.list.empty())
             legs.list.back().offset_sectors = number(at);
+        if (spec.name == "stripes" && spec.kind == ArgSpec::Kind::count)
+            legs.shares = std::max<std::uint64_t>(1, number(at).value_or(1));
         if (spec.name == "chunk") legs.chunk_sectors = number(at).value_or(1);
         if (spec.kind == ArgSpec::Kind::devices) {
             legs.striped = true;

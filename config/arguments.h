@@ -27,6 +27,7 @@ std::optional<Arguments> read_arguments(Context& context, const Node* args,
 struct Leg {
     std::size_t word = 0;                         // Its name.
     std::optional<std::uint64_t> offset_sectors;  // Nothing: not a number.
+    bool carries_row = true;  // The row's sectors lie there, from the offset on.
 };
 
 /// What a row stands on, and how.
@@ -34,6 +35,7 @@ struct Legs {
     std::vector<Leg> list;
     bool striped = false;             // The row's length is shared out among the legs...
     std::uint64_t chunk_sectors = 1;  // ...in chunks.
+    std::uint64_t shares = 1;         // The row is one of so many that lie on the same device.
 };
 
 /// Finds the devices among a row's words, by what `type` says of its arguments. Tolerates wrong

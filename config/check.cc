@@ -7,8 +7,6 @@
 #include "config/values.h"
 
 namespace config {
-namespace {
-
 void check_block_size(Checking& checking, const DeviceSpec& device) {
     const std::uint64_t block_sectors = device.block_bytes / dmcore::sector_bytes;
     if (device.size_sectors % block_sectors == 0) return;
@@ -20,8 +18,6 @@ void check_block_size(Checking& checking, const DeviceSpec& device) {
          {},
          "make it " + sectors_text(device.size_sectors / block_sectors * block_sectors) + " long"});
 }
-
-}  // namespace
 
 void check(Spec& spec, Diagnostics& found) {
     Checking checking{spec, found, {}};

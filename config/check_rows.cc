@@ -119,6 +119,7 @@ class RowCheck {
         }
         std::uint64_t smallest = UINT64_MAX;
         for (const Leg& leg : legs.list) {
+            if (!leg.carries_row) continue;
             const dmcore::Limits* limits = below(row, leg);
             if (limits == nullptr) return false;
             const std::uint64_t offset = leg.offset_sectors.value_or(UINT64_MAX);
@@ -127,10 +128,9 @@ class RowCheck {
                 return false;
             }
             smallest = std::min(smallest, limits->size_sectors - offset);
-            if (!legs.striped) break;
         }
         const std::uint64_t chunk = std::max<std::uint64_t>(1, legs.chunk_sectors);
-        const std::uint64_t each = legs.striped ? smallest / chunk * chunk : smallest;
+        const std::uint64_t each = smallest / legs.shares / chunk * chunk;
         if (each == 0) {
             fail(Part::args, {"too-small",
                               what_ +
@@ -175,7 +175,7 @@ class RowCheck {
                 has_bad_row_ = true;  // What it names has errors of its own.
                 continue;
             }
-            if (!leg.offset_sectors) continue;  // Its target says so, better.
+            if (!leg.carries_row || !leg.offset_sectors) continue;  // Its target says so, better.
             const std::uint64_t size = limits->size_sectors;
             const auto end = checked_add(*leg.offset_sectors, row.sectors / share);
             if (end && *end <= size) continue;

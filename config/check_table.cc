@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "config/checks.h"
+#include "dmcore/agenda.h"
 #include "dmcore/table.h"
 
 namespace config {
@@ -69,7 +70,7 @@ class TableTrial {
     /// The row of the first error, which is reported; nothing if there is none, or no row to blame.
     std::optional<std::size_t> first_error() {
         try {
-            const dmcore::Table table(shared_, 0, clock_,
+            const dmcore::Table table(shared_, 0, agenda_, clock_,
                                       [&](const std::string& name) { return find(name); });
             if (checking_.found.errors() == errors_before_) accept(table.limits());
         } catch (const dmcore::TableError& error) {
@@ -110,6 +111,7 @@ class TableTrial {
     DeviceSpec& device_;
     std::shared_ptr<dmcore::TableShared> shared_;
     std::deque<Placeholder> below_;
+    dmcore::Agenda agenda_;
     StoppedClock clock_;
     std::size_t errors_before_ = checking_.found.errors();
 };

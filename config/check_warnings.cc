@@ -8,8 +8,13 @@
 namespace config {
 namespace {
 
-/// flakey fails I/O unless its features only drop or corrupt it, or it is never down.
+/// flakey fails I/O unless its features only drop or corrupt it, or it is never down; dust if it
+/// begins with bad blocks that are enabled.
 bool injects_errors(const dmcore::RowSpec& row) {
+    if (row.target == "dust") {
+        const auto has = [&](const char* word) { return std::ranges::count(row.words, word) > 0; };
+        return has("enabled") && has("bad_blocks");
+    }
     constexpr std::size_t down = 3;
     constexpr std::size_t features = 4;
     if (row.target != "flakey" || row.words.size() <= down || row.words[down] == "0") return false;
@@ -17,6 +22,17 @@ bool injects_errors(const dmcore::RowSpec& row) {
     return std::any_of(row.words.begin() + features, row.words.end(), [](const std::string& word) {
         return word == "error_reads" || word == "error_writes";
     });
+}
+
+/// The longest that delay holds I/O of this row before it goes down.
+dmcore::Time held_for(const dmcore::RowSpec& row) {
+    dmcore::Time longest{};
+    if (row.target != "delay") return longest;
+    for (std::size_t i = 2; i < row.words.size(); i += 3) {
+        const auto ms = parse_count(row.words[i], UINT32_MAX);
+        if (ms) longest = std::max<dmcore::Time>(longest, std::chrono::milliseconds(*ms));
+    }
+    return longest;
 }
 
 /// What is worked out for each device, from the lowest up.
@@ -92,6 +108,9 @@ class Warnings {
         }
         const bool injects = std::any_of(device.rows.begin(), device.rows.end(), injects_errors);
         if (injects) summary.injector = &device;
+        dmcore::Time held{};
+        for (const dmcore::RowSpec& row : device.rows) held = std::max(held, held_for(row));
+        summary.wait += held;
         // Without a store below or a policy of its own there is nothing transient to wait for.
         const bool can_wait = !device.below.empty() || device.retry_position.written();
         if (can_wait) summary.wait = longest_wait(device.retry, summary.wait);

@@ -33,6 +33,9 @@ void check_order(Checking& checking);
 /// below. True if the rows of `device` are complete and good.
 bool complete_rows(Checking& checking, DeviceSpec& device);
 
+/// Reports a complete device that is no whole number of its blocks.
+void check_block_size(Checking& checking, const DeviceSpec& device);
+
 /// Builds a dmcore::Table from the rows over placeholders, and reports what that finds wrong. If
 /// all is well the device's limits become known.
 void try_table(Checking& checking, DeviceSpec& device);

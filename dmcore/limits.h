@@ -14,6 +14,12 @@ inline constexpr std::size_t pool_slab = 64;                // Objects allocated
 inline constexpr std::size_t zero_block_bytes = 64 << 10;
 inline constexpr std::size_t zero_blocks = 16;
 
+/// Of one row of dust: each costs a node of a tree.
+inline constexpr std::size_t bad_blocks_max = 1'048'576;
+
+/// Of the log of one log-writes row: copies of what was written and is not on the log yet.
+inline constexpr std::uint64_t log_writes_bytes_max = 1ULL << 30;
+
 /// Of dm's statistics regions (dm-semantics 4.5): areas and bins of one as in the kernel,
 /// memory of all regions of a device.
 inline constexpr std::uint64_t stats_areas_max = 8'388'608;

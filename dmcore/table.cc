@@ -58,7 +58,7 @@ void check_rows(const std::vector<RowSpec>& rows) {
     }
 }
 
-Table::Table(std::shared_ptr<TableShared> shared, unsigned lane, Clock& clock,
+Table::Table(std::shared_ptr<TableShared> shared, unsigned lane, Agenda& agenda, Clock& clock,
              const FindDevice& find)
     : shared_(std::move(shared)) {
     check_rows(shared_->rows);
@@ -67,7 +67,7 @@ Table::Table(std::shared_ptr<TableShared> shared, unsigned lane, Clock& clock,
     ends_.reserve(shared_->rows.size());
     for (std::size_t i = 0; i < shared_->rows.size(); ++i) {
         try {
-            add_row(i, lane, clock, find);
+            add_row(i, lane, agenda, clock, find);
         } catch (TableError& error) {
             error.row = static_cast<int>(i);
             throw;
@@ -76,7 +76,8 @@ Table::Table(std::shared_ptr<TableShared> shared, unsigned lane, Clock& clock,
     stack_limits();
 }
 
-void Table::add_row(std::size_t index, unsigned lane, Clock& clock, const FindDevice& find) {
+void Table::add_row(std::size_t index, unsigned lane, Agenda& agenda, Clock& clock,
+                    const FindDevice& find) {
     const RowSpec& spec = shared_->rows[index];
     const TargetType* type = find_target_type(spec.target);
     if (type == nullptr) {
@@ -89,6 +90,7 @@ void Table::add_row(std::size_t index, unsigned lane, Clock& clock, const FindDe
     args.sectors = spec.sectors;
     args.device_name = shared_->device_name;
     args.clock = &clock;
+    args.agenda = &agenda;
     args.loaded_at = shared_->loaded_at;
     args.seed = mixed_seed(shared_->seed, index, lane);
     args.shared = &shared_->row_state[index];
@@ -110,7 +112,6 @@ Lower& Table::lower(const std::string& name, const FindDevice& find) {
 }
 
 void Table::check_areas(const Row& row) {
-    const bool flushed = row.target->traits().flush_clones > 0;
     row.target->each_area([&](const Lower& below, std::uint64_t start, std::uint64_t sectors) {
         const Limits& limits = below.device->limits();
         const std::uint64_t size = limits.size_sectors;
@@ -125,15 +126,16 @@ void Table::check_areas(const Row& row) {
             throw TableError("misaligned", name + " has blocks of " + std::to_string(block) +
                                                " sectors; start and length must be multiples");
         }
-        if (flushed) flushed_.insert(below.device);
+        declared_.insert(below.device);
+        if (row.target->flushes(below)) flushed_.insert(below.device);
     });
 }
 
 void Table::stack_limits() {
     limits_.size_sectors = sectors();
     limits_.discard = true;
-    for (const Lower& below : lowers_) {
-        const Limits& one = below.device->limits();
+    for (const BlockDevice* below : declared_) {
+        const Limits& one = below->limits();
         limits_.logical_block_bytes =
             std::max(limits_.logical_block_bytes, one.logical_block_bytes);
         limits_.io_min_bytes = std::max(limits_.io_min_bytes, one.io_min_bytes);
@@ -146,9 +148,9 @@ void Table::stack_limits() {
             limits_.io_opt_bytes = both > UINT32_MAX ? 0 : static_cast<std::uint32_t>(both);
         }
     }
-    const bool all_below = std::all_of(lowers_.begin(), lowers_.end(), [](const Lower& below) {
-        return below.device->limits().discard;
-    });
+    const bool all_below =
+        std::all_of(declared_.begin(), declared_.end(),
+                    [](const BlockDevice* below) { return below->limits().discard; });
     for (const Row& row : rows_) {  // [L-30]
         const Traits& traits = row.target->traits();
         limits_.discard &= traits.discard_clones > 0 && (traits.promises_discard || all_below);

@@ -30,6 +30,7 @@ struct RowSpec {
 struct TableShared {
     std::vector<RowSpec> rows;
     std::string device_name;
+    std::vector<std::string> below;                // Names of what the rows stand on, each once.
     Time loaded_at{};                              // Of all lanes' clocks [F-9].
     std::uint64_t seed = 0;                        // Of this device.
     std::vector<std::shared_ptr<void>> row_state;  // What the targets of a row share [O-9].
@@ -50,7 +51,8 @@ class Table {
 
     /// Builds all rows for lane number `lane`. Throws TableError for the first thing wrong, by the
     /// rules of dm-semantics 6.1 to 6.7; everything is validated here, not at resume [D-4].
-    Table(std::shared_ptr<TableShared> shared, unsigned lane, Clock& clock, const FindDevice& find);
+    Table(std::shared_ptr<TableShared> shared, unsigned lane, Agenda& agenda, Clock& clock,
+          const FindDevice& find);
 
     std::uint64_t sectors() const noexcept { return ends_.back(); }
 
@@ -75,7 +77,8 @@ class Table {
     std::string status_text() const;
 
   private:
-    void add_row(std::size_t index, unsigned lane, Clock& clock, const FindDevice& find);
+    void add_row(std::size_t index, unsigned lane, Agenda& agenda, Clock& clock,
+                 const FindDevice& find);
     Lower& lower(const std::string& name, const FindDevice& find);
     void check_areas(const Row& row);
     void stack_limits();
@@ -83,7 +86,8 @@ class Table {
     std::shared_ptr<TableShared> shared_;
     std::deque<Lower> lowers_;
     std::vector<Row> rows_;
-    std::vector<std::uint64_t> ends_;  // Of the rows, for the search.
+    std::vector<std::uint64_t> ends_;        // Of the rows, for the search.
+    std::set<const BlockDevice*> declared_;  // Devices of which a row declares an area [T-9].
     std::set<const BlockDevice*> flushed_;
     Limits limits_;
     bool flush_bypass_ = true;

@@ -21,15 +21,16 @@ const std::string& TargetArgs::word(std::size_t index) const {
     return words_[index];
 }
 
-std::uint64_t TargetArgs::number(std::size_t index, std::string_view what,
-                                 std::uint64_t max) const {
-    const std::string& text = word(index);
+std::uint64_t TargetArgs::number(std::size_t index, std::string_view what, std::uint64_t max,
+                                 Plus plus) const {
+    std::string_view text = word(index);
+    if (plus == Plus::allowed && text.starts_with('+')) text.remove_prefix(1);
     std::uint64_t value = 0;
     const char* end = text.data() + text.size();
     const auto [stop, error] = std::from_chars(text.data(), end, value);
     const int place = static_cast<int>(index);
     if (text.empty() || stop != end || error == std::errc::invalid_argument) {
-        fail("bad-number", std::string(what) + " must be a whole number, not '" + text + "'",
+        fail("bad-number", std::string(what) + " must be a whole number, not '" + word(index) + "'",
              place);
     }
     if (error != std::errc{} || value > max) {

@@ -116,6 +116,9 @@ class Target {
     using Area = std::function<void(const Lower&, std::uint64_t start, std::uint64_t sectors)>;
     virtual void each_area(const Area&) const {}
 
+    /// Do flushes reach `below`, one of its areas?
+    virtual bool flushes(const Lower&) const { return traits_.flush_clones > 0; }
+
     /// Adjusts the limits that the devices below gave (dm-semantics 6.4).
     virtual void adjust_limits(Limits&) const {}
 
@@ -146,6 +149,9 @@ struct TableError : std::exception {
 /// Keywords of features and messages are the same in any case [T-6].
 std::string lower_case(std::string text);
 
+/// Does a number of a table take a leading '+'? Some of dm's do (dm-semantics 6.2).
+enum class Plus : std::uint8_t { refused, allowed };
+
 /// What a target is made from: its row's words, and the world it may use. Everything the words may
 /// get wrong is thrown as a TableError.
 class TargetArgs {
@@ -156,6 +162,7 @@ class TargetArgs {
     std::uint64_t sectors = 0;       // ...and its length.
     std::string device_name;         // Of the mapped device.
     Clock* clock = nullptr;
+    Agenda* agenda = nullptr;  // Of the lane's shard: where I/O of the target's own ends.
     Time loaded_at{};                         // One reading for all lanes [F-9].
     std::uint64_t seed = 0;                   // For this row and lane.
     std::shared_ptr<void>* shared = nullptr;  // One slot a row, empty for the first lane [O-9].
@@ -167,7 +174,8 @@ class TargetArgs {
     const std::string& word(std::size_t index) const;
 
     /// Decimal digits only; at most `max`. `what` is for the message: "chunk".
-    std::uint64_t number(std::size_t index, std::string_view what, std::uint64_t max) const;
+    std::uint64_t number(std::size_t index, std::string_view what, std::uint64_t max,
+                         Plus plus = Plus::refused) const;
 
     /// The device that the word names, opened once a table.
     Lower& device(std::size_t index) const;
@@ -194,11 +202,15 @@ struct ArgSpec {
         devices_count,  // One word: how many `devices` lists; never written by the user.
         features,       // Words: COUNT then those of a list; an entry may be a name, NAME: VALUE,
                         // NAME: [VALUES] or NAME: {KEY: VALUE} in the order of `feature_values`.
+        flag,           // A word of ours: the argument's name where it is true. Else none.
+        ranges,         // Words of ours: the argument's name, and "60,100-199" of a list of numbers
+                        // and ranges. None where the list is empty or left out.
     };
     std::string_view name;
     Kind kind;
     std::string_view
-        if_absent{};  // The word where it is left out; empty: required (features: "0").
+        if_absent{};     // The word where it is left out; empty: required (features: "0").
+    unsigned group = 0;  // Above 0: left out with all of its group and of those after it.
 };
 
 /// One feature that takes values, for ArgSpec::Kind::features.

@@ -8,11 +8,11 @@ namespace {
 class Error final : public Target {
   public:
     explicit Error(const TargetArgs& args)
-        : label_(interned("error on '" + args.device_name + "'")) {
-        // `<dev> <start>` is only looked up; any other number of arguments is ignored, as in dm.
+        : sectors_(args.sectors), label_(interned("error on '" + args.device_name + "'")) {
+        // `<dev> <start>` gives its limits; any other number of arguments is ignored, as in dm.
         if (args.count() == 2) {
-            args.number(1, "offset", table_start_max);
-            args.device(0);
+            start_ = args.number(1, "offset", table_start_max);
+            lower_ = &args.device(0);
         }
         traits_ = {.discard_clones = 1, .promises_discard = true};
     }
@@ -22,7 +22,14 @@ class Error final : public Target {
         return Mapped::kill;
     }
 
+    void each_area(const Area& area) const override {
+        if (lower_ != nullptr) area(*lower_, start_, sectors_);
+    }
+
   private:
+    Lower* lower_ = nullptr;  // Null: without arguments.
+    std::uint64_t start_ = 0;
+    std::uint64_t sectors_;
     const char* label_;
 };
 

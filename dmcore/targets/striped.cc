@@ -46,8 +46,8 @@ Striped::Striped(const TargetArgs& args) : sectors_(args.sectors) {
         args.fail("argument-count",
                   "striped takes stripes chunk and device offset for each stripe");
     }
-    const std::uint64_t count = args.number(0, "stripes", UINT32_MAX);
-    chunk_sectors_ = args.number(1, "chunk", UINT32_MAX);
+    const std::uint64_t count = args.number(0, "stripes", UINT32_MAX, Plus::allowed);
+    chunk_sectors_ = args.number(1, "chunk", UINT32_MAX, Plus::allowed);
     if (count == 0) args.fail("bad-number", "stripes must be at least 1", 0);
     if (chunk_sectors_ == 0) args.fail("bad-number", "chunk must be at least 1 sector", 1);
     if (args.count() != 2 + 2 * count) {

@@ -76,6 +76,69 @@ TEST_CASE("the forms of arguments mean the same words") {
     CHECK(one_row("{ length: 8, target: zero, args: {} }") == "0 8 zero;");
 }
 
+TEST_CASE("delay's triples are written as far as they are wanted") {
+    const std::string one = "0 2048 delay a 0 10;";
+    CHECK(one_row("{ target: delay, args: { device: a, delay: 10ms } }") == one);
+    CHECK(one_row("{ target: delay, args: [a, 0, 10] }") == one);
+    CHECK(rows_of("    table: 0 2048 delay a 0 10") == one);
+    CHECK(one_row("{ target: delay, args: { device: a, offset: 8s, delay: 10ms, write_device: b, "
+                  "write_delay: 1s } }") == "0 2040 delay a 8 10 b 0 1000;");
+    // The length that is left out is what all of them have.
+    CHECK(one_row("{ target: delay, args: { device: a, delay: 0ms, write_device: b, write_offset: "
+                  "4KiB, write_delay: 1s, flush_device: a, flush_offset: 16s, flush_delay: 5ms } "
+                  "}") == "0 2032 delay a 0 0 b 8 1000 a 16 5;");
+    std::string slugs;
+    rows_of("    table: [ { target: delay, args: { device: a, delay: 1ms, write_delay: 1s } } ]",
+            &slugs);
+    CHECK(slugs == "missing-key ");
+    slugs.clear();  // Flushes are never told before writes.
+    rows_of(
+        "    table: [ { target: delay, args: { device: a, delay: 1ms, flush_device: b, "
+        "flush_delay: 1s } } ]",
+        &slugs);
+    CHECK(slugs == "missing-key missing-key ");
+    slugs.clear();
+    rows_of("    table: 0 2048 delay a 0 1 b 8 1", &slugs);
+    CHECK(slugs == "past-end ");
+}
+
+TEST_CASE("dust may begin with bad blocks, in words that only we have") {
+    CHECK(one_row("{ target: dust, args: { device: a, block_size: 4KiB } }") ==
+          "0 2048 dust a 0 4096;");
+    CHECK(
+        one_row("{ target: dust, args: { device: a, offset: 8s, block_size: 512B, enabled: false, "
+                "bad_blocks: [] } }") == "0 2040 dust a 8 512;");
+    const std::string full = "0 2048 dust a 0 512 bad_blocks 60,100-199 enabled;";
+    CHECK(one_row("{ target: dust, args: { device: a, block_size: 512B, bad_blocks: [60, 100-199], "
+                  "enabled: true } }") == full);
+    CHECK(one_row("{ target: dust, args: \"a 0 512 bad_blocks 60,100-199 enabled\" }") == full);
+    CHECK(one_row("{ target: dust, args: { device: a, block_size: 512B, enabled: true } }") ==
+          "0 2048 dust a 0 512 enabled;");
+    const auto slugs_of = [](const std::string& args) {
+        std::string slugs;
+        rows_of("    table: [ { target: dust, args: " + args + " } ]", &slugs);
+        return slugs;
+    };
+    CHECK(slugs_of("{ device: a, block_size: 512B, bad_blocks: 60 }") == "wrong-kind ");
+    CHECK(slugs_of("{ device: a, block_size: 512B, bad_blocks: [5000] }") == "bad-number ");
+    CHECK(slugs_of("{ device: a, block_size: 512B, bad_blocks: [9-1] }") == "bad-number ");
+    CHECK(slugs_of("{ device: a, block_size: 512B, bad_blocks: [x] }") == "bad-number ");
+    CHECK(slugs_of("{ device: a, block_size: 512 }") == "unit-missing ");
+    CHECK(slugs_of("{ device: a, block_size: 100B }") == "block-size ");
+    CHECK(slugs_of("[a, 0, 512, now]") == "argument-count ");
+    CHECK(!slugs_of("{ device: a, block_size: 512B, enabled: 7 }").empty());
+}
+
+TEST_CASE("unstriped takes the length of one member where none is given") {
+    const std::string row = "0 672 unstriped 3 12 1 a 20;";
+    CHECK(one_row("{ target: unstriped, args: { stripes: 3, chunk: 12s, stripe: 1, device: a, "
+                  "offset: 20s } }") == row);
+    CHECK(one_row("{ target: unstriped, args: 3 12 1 a 20 }") == row);
+    CHECK(rows_of("    table: 0 672 unstriped 3 12 1 a 20") == row);
+    CHECK(one_row("{ length: 24s, target: unstriped, args: { stripes: 1, chunk: 4KiB, stripe: 0, "
+                  "device: a } }") == "0 24 unstriped 1 8 0 a 0;");
+}
+
 TEST_CASE("numbers of seconds are dm's in dm's forms only") {
     std::string slugs;
     rows_of("    table: [ { target: flakey, args: { device: a, up: 9, down: 1 } } ]", &slugs);
