@@ -93,6 +93,13 @@ Value<std::uint64_t> mode_value(std::string_view text) {
                                      "write octal digits, like 0600 or 0660"});
 }
 
+/// Only this machine reaches it. A name other than localhost may mean any address.
+bool is_loopback(const std::string& host) {
+    const auto address = parse_cidr(host);
+    const auto four = parse_cidr("127.0.0.0/8");
+    return host == "localhost" || host == "::1" || (address && four->contains(address->address));
+}
+
 std::vector<Cidr> read_allow(Context& context, const Node& node, const std::string& what) {
     std::vector<Cidr> ranges;
     for (const Node* item : context.list(node, what)) {
@@ -180,7 +187,16 @@ void read_control(Context& context, const Node& node, Spec& spec) {
     if (const auto http = section.read("http", host_and_port)) {
         std::tie(spec.control.http_host, spec.control.http_port) = *http;
     }
-    section.not_available("http_write", "false");
+    section.set(spec.control.http_write, "http_write", parse_boolean);
+    if (spec.control.http_write && !is_loopback(spec.control.http_host)) {
+        context.found.error(
+            section.find("http_write")->position,
+            {"not-available",
+             "control: http_write off loopback needs token_file, which is not "
+             "served by this version",
+             {},
+             "write http: 127.0.0.1:PORT, or make changes through the unix socket"});
+    }
     section.not_available("token_file");
 }
 

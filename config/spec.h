@@ -106,6 +106,7 @@ struct ControlSpec {
     unsigned mode = 0600;
     std::string http_host;  // Empty: not given.
     std::uint16_t http_port = 0;
+    bool http_write = false;  // Changes are taken there, too.
 
     friend bool operator==(const ControlSpec&, const ControlSpec&) = default;
 };

@@ -241,6 +241,14 @@ TEST_CASE("a retry over injected errors is worth a warning") {
     CHECK(over("[drop_writes]", "retry: {},").slugs().empty());
     CHECK(over("[]", "retry: { errors: [ETIMEDOUT] },").slugs().empty());
     CHECK(over("[]", "").slugs().empty());
+    const auto dust = [](const std::string& words) {
+        return Loaded(store_a + "devices:\n  worn: { retry: {}, table: \"0 8 dust a 0 512" + words +
+                      "\" }\n")
+            .slugs();
+    };
+    CHECK(dust(" bad_blocks 1-7 enabled") == "hidden-fault ");
+    CHECK(dust(" bad_blocks 1-7").empty());
+    CHECK(dust(" enabled").empty());
 }
 
 TEST_CASE("the longest wait of an export adds up what is below it") {
@@ -264,6 +272,16 @@ TEST_CASE("the longest wait of an export adds up what is below it") {
     // At once, then after 20, 40 and 80 ms.
     CHECK(wait("none", "{ attempts: 4 }") == "export 'e' may take up to 140ms to answer");
     CHECK(wait("none", "{ attempts: 1 }").empty());
+    // What delay holds comes with each attempt.
+    const auto slow = [](const std::string& retry, const std::string& words) {
+        return Loaded(store_a + "devices:\n  slow: { retry: " + retry + ", table: \"0 8 delay " +
+                      words + "\" }\nexports: { e: slow }\n")
+            .note();
+    };
+    CHECK(slow("none", "a 0 0").empty());
+    CHECK(slow("none", "a 0 10 a 0 70 a 0 5") == "export 'e' may take up to 70ms to answer");
+    CHECK(slow("{ attempts: 2, delay: 20ms }", "a 0 100") ==
+          "export 'e' may take up to 320ms to answer");
 }
 
 TEST_CASE("every example loads and checks clean") {
@@ -287,7 +305,7 @@ TEST_CASE("every example loads and checks clean") {
         if (spec) CHECK_FALSE(spec->exports.empty());
         ++count;
     }
-    CHECK(count >= 7);
+    CHECK(count >= 9);
 }
 
 TEST_CASE("a hundred thousand rows load at once") {

@@ -1,0 +1,59 @@
+// Why: a plan is what people decide by; its words are checked one by one, in test/cases/plan. Set
+// DMNBD_UPDATE_CASES=1 to write them anew, then read the difference.
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "config/diff.h"
+#include "config/load.h"
+#include "config/print.h"
+
+using namespace config;
+namespace fs = std::filesystem;
+
+namespace {
+
+std::string content(const fs::path& file) {
+    std::stringstream text;
+    text << std::ifstream(file).rdbuf();
+    return text.str();
+}
+
+Spec load(const std::string& name, const std::string& text) {
+    Diagnostics found;
+    auto spec = load_text(name, text, found);
+    INFO(found.human());
+    REQUIRE(spec.has_value());
+    return std::move(*spec);
+}
+
+}  // namespace
+
+TEST_CASE("plans, word by word") {
+    // Each case is a file NAME.yaml of two tables, parted by a line "--- wanted", and NAME.plan.
+    const bool update = std::getenv("DMNBD_UPDATE_CASES") != nullptr;
+    int cases = 0;
+    for (const auto& file : fs::directory_iterator(DMNBD_SOURCE_DIR "/test/cases/plan")) {
+        if (file.path().extension() != ".yaml") continue;
+        CAPTURE(file.path().filename().string());
+        const std::string text = content(file.path());
+        const std::string parting = "--- wanted\n";
+        const std::size_t at = text.find(parting);
+        REQUIRE(at != std::string::npos);
+        const Spec live = load("live", text.substr(0, at));
+        const Spec wanted = load("wanted", text.substr(at + parting.size()));
+        const std::string plan = plan_text(diff(live, wanted));
+        fs::path expected = file.path();
+        expected.replace_extension(".plan");
+        if (update) std::ofstream(expected) << plan;
+        CHECK(plan == content(expected));
+        // Once it is live, or was printed and loaded, there is nothing left to do.
+        CHECK(plan_text(diff(wanted, wanted)) == "no changes\n");
+        CHECK(plan_text(diff(wanted, load("printed", yaml_text(wanted)))) == "no changes\n");
+        ++cases;
+    }
+    CHECK(cases >= 30);
+}
