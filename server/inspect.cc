@@ -34,9 +34,9 @@ DeviceInfo Running::describe(dmcore::MappedDevice& device) {
     DeviceInfo info;
     info.name = device.name();
     info.uuid = spec_.find_device(info.name)->uuid;
-    info.open_count = open_count(info.name);
     std::promise<void> described;
     asio::post(control_, [&] {
+        info.open_count = open_count(info.name);
         info.suspended = device.suspended();
         info.live_table = device.has_live_table();
         info.inactive_table = device.has_inactive_table();
@@ -48,8 +48,7 @@ DeviceInfo Running::describe(dmcore::MappedDevice& device) {
         });
     });
     described.get_future().get();
-    std::promise<void> read;
-    shards_[0].post([&] {
+    run_on_shard(0, [&] {
         const dmcore::Lane& lane = device.lane(0);
         info.size_sectors = lane.limits().size_sectors;
         if (const dmcore::Table* table = device.lane(0).table()) {
@@ -63,20 +62,21 @@ DeviceInfo Running::describe(dmcore::MappedDevice& device) {
             }
             for (const auto& below : table->lowers()) info.below.push_back(below.device->name());
         }
-        read.set_value();
     });
-    read.get_future().get();
     return info;
 }
 
+/// Every table opens what it stands on, the inactive one, too. On the control thread.
 std::uint32_t Running::open_count(const std::string& device) const {
     std::uint32_t count = 0;
     for (const auto& one : exports_->all()) {
         if (one->spec().device == device) count += one->connections();
     }
-    for (const auto& other : spec_.devices) {
-        count +=
-            static_cast<std::uint32_t>(std::count(other.below.begin(), other.below.end(), device));
+    for (const auto& other : devices_) {
+        for (const dmcore::TableShared* table : other->tables()) {
+            const auto& below = table->below;
+            if (std::find(below.begin(), below.end(), device) != below.end()) ++count;
+        }
     }
     return count;
 }
@@ -93,29 +93,31 @@ std::vector<ServedExport> Running::exports() {
     return infos;
 }
 
-std::optional<std::string> Running::ask_table(const std::string& device,
-                                              std::string (*ask)(const dmcore::Table&)) {
+/// A live table belongs to its shard, an inactive one to the control thread.
+std::optional<std::string> Running::ask_table(
+    const std::string& device, Slot slot,
+    const std::function<std::string(const dmcore::Table&)>& ask) {
     dmcore::MappedDevice* found = find_device(device);
     if (found == nullptr) return std::nullopt;
-    std::promise<std::string> told;
-    shards_[0].post([&] {
-        const dmcore::Table* table = found->lane(0).table();
-        told.set_value(table == nullptr ? std::string() : ask(*table));
-    });
-    return told.get_future().get();
+    std::string text;
+    const auto ask_if_there = [&](const dmcore::Table* table) {
+        if (table != nullptr) text = ask(*table);
+    };
+    if (slot == Slot::inactive)
+        run_on_control([&] { ask_if_there(found->inactive()); });
+    else
+        run_on_shard(0, [&] { ask_if_there(found->lane(0).table()); });
+    return text;
 }
 
-std::optional<std::string> Running::table_text(const std::string& device, dmcore::TextForm form) {
-    if (form == dmcore::TextForm::full) {
-        return ask_table(device, [](const dmcore::Table& table) {
-            return table.table_text(dmcore::TextForm::full);
-        });
-    }
-    return ask_table(device, [](const dmcore::Table& table) { return table.table_text(); });
+std::optional<std::string> Running::table_text(const std::string& device, dmcore::TextForm form,
+                                               Slot slot) {
+    return ask_table(device, slot,
+                     [form](const dmcore::Table& table) { return table.table_text(form); });
 }
 
-std::optional<std::string> Running::status_text(const std::string& device) {
-    return ask_table(device, [](const dmcore::Table& table) { return table.status_text(); });
+std::optional<std::string> Running::status_text(const std::string& device, Slot slot) {
+    return ask_table(device, slot, [](const dmcore::Table& table) { return table.status_text(); });
 }
 
 std::vector<HealthPart> Running::startup_health() {

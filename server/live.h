@@ -2,9 +2,11 @@
 
 #include <cstdint>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "config/load_table.h"
 #include "dmcore/stats.h"
 #include "dmcore/target.h"
 
@@ -50,6 +52,32 @@ struct HealthPart {
     std::string detail;
 };
 
+/// One of a device's two tables (dm-semantics 5.1).
+enum class Slot : std::uint8_t { live, inactive };
+
+/// A step that was not taken, or was taken back.
+struct StepError : std::runtime_error {
+    enum class Kind : std::uint8_t { no_such_device, wrong_state, stopping };
+
+    StepError(Kind kind_, std::string slug_, const std::string& message, std::string help_ = {})
+        : std::runtime_error(message),
+          kind(kind_),
+          slug(std::move(slug_)),
+          help(std::move(help_)) {}
+
+    Kind kind;
+    std::string slug;  // Stable: "no-table".
+    std::string help;  // May be empty.
+};
+
+/// A table that was not loaded.
+struct BadTable : std::runtime_error {
+    explicit BadTable(config::Diagnostics found_)
+        : std::runtime_error("bad table"), found(std::move(found_)) {}
+
+    config::Diagnostics found;
+};
+
 /// The running program as the control API sees it. Every call may come from any thread but the
 /// shards', waits for the shards' answers and so takes up to a turn of their loops.
 class Live {
@@ -59,11 +87,28 @@ class Live {
     virtual std::vector<StoreInfo> stores() = 0;
     virtual std::vector<DeviceInfo> devices() = 0;
     virtual std::vector<ServedExport> exports() = 0;
-    /// Text of the live table, one line a row; nothing if there is no such device; empty without a
-    /// live table.
-    virtual std::optional<std::string> table_text(const std::string& device,
-                                                  dmcore::TextForm form) = 0;
-    virtual std::optional<std::string> status_text(const std::string& device) = 0;
+    /// Text of a table, one line a row; nothing if there is no such device; empty without a table
+    /// in that slot.
+    virtual std::optional<std::string> table_text(const std::string& device, dmcore::TextForm form,
+                                                  Slot slot) = 0;
+    virtual std::optional<std::string> status_text(const std::string& device, Slot slot) = 0;
+
+    // dm's own steps on one device (dm-semantics 5), each done when the call returns. They throw
+    // StepError. Different threads may take steps on one device at the same time; see DeviceSteps
+    // for what comes of it.
+
+    /// Puts a table into the inactive slot, in place of one that is there. Throws BadTable, and
+    /// then changes nothing [S-12].
+    virtual void load(const std::string& device, const config::TableText& table) = 0;
+    /// Empties the inactive slot.
+    virtual void clear(const std::string& device) = 0;
+    /// Waits for all I/O in flight, for as long as that takes.
+    virtual void suspend(const std::string& device, bool noflush) = 0;
+    /// Makes an inactive table live, suspending first if need be, as suspend() does.
+    virtual void resume(const std::string& device, bool noflush) = 0;
+    /// The answer to a message, each line of it ended. Throws dmcore::TableError, too.
+    virtual std::string message(const std::string& device, std::uint64_t sector,
+                                const std::vector<std::string>& words) = 0;
 
     /// Listeners are bound.
     virtual std::vector<HealthPart> startup_health() = 0;

@@ -100,33 +100,15 @@ void Running::open_device(const config::DeviceSpec& spec) {
         fail_at(spec.place.of(error.row, error.word, error.part), error.slug,
                 "device '" + spec.name + "': " + error.message, error.help);
     }
-    resume(spec.name);
+    steps_.try_emplace(spec.name, *devices_.back());
+    resume(spec.name, false);
 }
 
 dmcore::TableSet Running::build(const config::DeviceSpec& spec) {
     return config::build_tables(
         spec, shards_.seams(), Shard::clock_time(), seed_,
-        [this](const std::string& name, unsigned shard) { return find(name, shard); });
-}
-
-void Running::load(const std::string& device, const std::vector<dmcore::RowSpec>& rows) {
-    config::DeviceSpec spec = *spec_.find_device(device);
-    spec.rows = rows;
-    dmcore::TableSet tables = build(spec);
-    run_on_control([&] { find_device(device)->load(std::move(tables)); });
-}
-
-void Running::suspend(const std::string& device, bool noflush) {
-    std::promise<void> done;
-    asio::post(control_,
-               [&] { find_device(device)->suspend(noflush, [&done] { done.set_value(); }); });
-    done.get_future().get();
-}
-
-void Running::resume(const std::string& device) {
-    std::promise<void> done;
-    asio::post(control_, [&] { find_device(device)->resume([&done] { done.set_value(); }); });
-    done.get_future().get();
+        [this](const std::string& name, unsigned shard) { return find(name, shard); },
+        [this](unsigned shard, const std::function<void()>& what) { run_on_shard(shard, what); });
 }
 
 dmcore::BlockDevice* Running::find(const std::string& name, unsigned shard) {
@@ -146,6 +128,15 @@ dmcore::MappedDevice* Running::find_device(const std::string& name) {
 void Running::run_on_control(const std::function<void()>& what) {
     std::promise<void> done;
     asio::post(control_, [&] {
+        what();
+        done.set_value();
+    });
+    done.get_future().get();
+}
+
+void Running::run_on_shard(unsigned shard, const std::function<void()>& what) {
+    std::promise<void> done;
+    shards_[shard].post([&] {
         what();
         done.set_value();
     });
@@ -184,6 +175,29 @@ bool Running::wait_for_clients(std::chrono::steady_clock::time_point until) {
     }
 }
 
+/// Lets the targets of all devices finish, what is on top first. False: `until` came first.
+bool Running::retire_devices(std::chrono::steady_clock::time_point until) {
+    std::vector<dmcore::MappedDevice*> left;
+    for (auto& device : devices_) left.push_back(device.get());
+    const auto carries_another = [&left](const dmcore::MappedDevice* device) {
+        return std::ranges::any_of(left, [&](const dmcore::MappedDevice* other) {
+            return other->has_live_table() &&
+                   std::ranges::count(other->live()->below, device->name()) > 0;
+        });
+    };
+    while (!left.empty()) {
+        const auto retired = std::make_shared<std::promise<void>>();
+        run_on_control([&] {
+            const auto top = std::ranges::find_if_not(left, carries_another);
+            dmcore::MappedDevice& device = **top;  // Live tables form no circle.
+            left.erase(top);
+            device.retire([retired] { retired->set_value(); });
+        });
+        if (retired->get_future().wait_until(until) != std::future_status::ready) return false;
+    }
+    return true;
+}
+
 Drained Running::drain(std::chrono::milliseconds drain) {
     const auto until = std::chrono::steady_clock::now() + drain;
     run_on_control([this] { listeners_.clear(); });
@@ -200,6 +214,9 @@ Drained Running::drain(std::chrono::milliseconds drain) {
         quiet = wait_for_clients(std::chrono::steady_clock::now() + farewell);
     }
     if (!quiet) return Drained::stuck;
+    if (!retire_devices(std::chrono::steady_clock::now() + std::max(drain, farewell))) {
+        return Drained::stuck;
+    }
     Drained drained = Drained::clean;
     for (auto& store : stores_) {
         if (store.file == nullptr || store.file->sync()) continue;

@@ -6,12 +6,14 @@
 #include <future>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "config/spec.h"
 #include "dmcore/mapped_device.h"
+#include "server/device_steps.h"
 #include "server/exports.h"
 #include "server/live.h"
 #include "server/net/listener.h"
@@ -45,22 +47,25 @@ class Running final : public Live {
     void listen(const std::vector<config::ListenSpec>& addresses);
     std::vector<std::string> uris() const;
 
-    /// dm's own steps on one device, each done when this returns. The names are known ones. load()
-    /// throws dmcore::TableError, and then changes nothing.
-    void load(const std::string& device, const std::vector<dmcore::RowSpec>& rows);
-    void suspend(const std::string& device, bool noflush);
-    void resume(const std::string& device);
+    /// Ends every suspend and resume that waits, and refuses more: to be called before drain().
+    void end_steps();
 
-    /// Stops accepting, answers what is in flight for up to `drain`, ends the rest, and makes every
-    /// store durable.
+    /// Stops accepting, answers what is in flight for up to `drain`, ends the rest, lets the
+    /// targets write what they still have, and makes every store durable.
     Drained drain(std::chrono::milliseconds drain);
 
     std::vector<StoreInfo> stores() override;
     std::vector<DeviceInfo> devices() override;
     std::vector<ServedExport> exports() override;
-    std::optional<std::string> table_text(const std::string& device,
-                                          dmcore::TextForm form) override;
-    std::optional<std::string> status_text(const std::string& device) override;
+    std::optional<std::string> table_text(const std::string& device, dmcore::TextForm form,
+                                          Slot slot) override;
+    std::optional<std::string> status_text(const std::string& device, Slot slot) override;
+    void load(const std::string& device, const config::TableText& table) override;
+    void clear(const std::string& device) override;
+    void suspend(const std::string& device, bool noflush) override;
+    void resume(const std::string& device, bool noflush) override;
+    std::string message(const std::string& device, std::uint64_t sector,
+                        const std::vector<std::string>& words) override;
     std::vector<HealthPart> startup_health() override;
     std::vector<HealthPart> ready_health() override;
     std::vector<HealthPart> live_health() override;
@@ -78,12 +83,19 @@ class Running final : public Live {
     dmcore::TableSet build(const config::DeviceSpec& spec);
     dmcore::BlockDevice* find(const std::string& name, unsigned shard);
     dmcore::MappedDevice* find_device(const std::string& name);
+    const config::DeviceSpec& known(const std::string& device) const;
+    std::vector<config::Standing> standing();
+    void take_step(const std::string& device,
+                   const std::function<void(DeviceSteps&, DeviceSteps::Done)>& step);
     void run_on_control(const std::function<void()>& what);
+    void run_on_shard(unsigned shard, const std::function<void()>& what);
+    bool retire_devices(std::chrono::steady_clock::time_point until);
     bool wait_for_clients(std::chrono::steady_clock::time_point until);
     DeviceInfo describe(dmcore::MappedDevice& device);
     std::uint32_t open_count(const std::string& device) const;
-    std::optional<std::string> ask_table(const std::string& device,
-                                         std::string (*ask)(const dmcore::Table&));
+    std::optional<std::string> ask_table(
+        const std::string& device, Slot slot,
+        const std::function<std::string(const dmcore::Table&)>& ask);
 
     config::Spec spec_;
     std::uint64_t seed_;
@@ -91,7 +103,10 @@ class Running final : public Live {
     asio::executor_work_guard<asio::io_context::executor_type> control_work_;
     Shards shards_;
     std::vector<Store> stores_;
-    std::vector<std::unique_ptr<dmcore::MappedDevice>> devices_;  // What is below comes first.
+    std::vector<std::unique_ptr<dmcore::MappedDevice>>
+        devices_;                               // Made in the order of the file's build_order.
+    std::map<std::string, DeviceSteps> steps_;  // Used on the control thread, once all are there.
+    std::mutex loading_;                        // One load at a time: each is judged by the others.
     std::shared_ptr<const ExportTable> exports_;
     std::vector<std::unique_ptr<Listener>> listeners_;
     std::atomic<bool> listening_{false};

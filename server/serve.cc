@@ -67,7 +67,8 @@ std::unique_ptr<control::ControlServer> start_control(control::Api& api, const c
         if (path.empty()) path = given.unix_path;
         if (path.empty()) path = control::make_default_path();
         server->listen_unix(path, given.mode);
-        if (!given.http_host.empty()) server->listen_tcp(given.http_host, given.http_port);
+        if (!given.http_host.empty())
+            server->listen_tcp(given.http_host, given.http_port, given.http_write);
     } catch (const ListenError& error) {
         const char* fix = error.in_use ? "; choose another with --control PATH" : "";
         throw StartError(std::string(error.what()) + fix, error.in_use ? in_use_code : 1);
@@ -186,6 +187,7 @@ int serve_until_told(const config::Spec& spec, const ServeOptions& options) {
         code = wait.run();
     }
     exit_at_once_on_signal();
+    running->end_steps();
     control.reset();
     const auto drain = std::chrono::duration_cast<std::chrono::milliseconds>(spec.reload.drain);
     const Drained drained = running->drain(drain);

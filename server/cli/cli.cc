@@ -69,6 +69,7 @@ class CommandLine {
     void add_serving();
     void add_check();
     void add_looking();
+    void add_replay();
     void add_rest();
 
     void parse(std::vector<std::string> arguments);
@@ -83,6 +84,7 @@ class CommandLine {
     CheckArgs check_;
     std::string check_format_ = "human";
     LookArgs look_;
+    ReplayArgs replay_;
     HealthArgs health_;
 };
 
@@ -98,6 +100,7 @@ CommandLine::CommandLine() {
     add_serving();
     add_check();
     add_looking();
+    add_replay();
     add_rest();
 }
 
@@ -241,7 +244,36 @@ void CommandLine::add_looking() {
     add_control(*verb);
 }
 
+void CommandLine::add_replay() {
+    CLI::App* verb = add_verb("replay", "List what a log of log-writes holds, or do it again",
+                              "  dmnbd replay log.img\n"
+                              "  dmnbd replay log.img --onto disk.img --to-mark mkfs\n"
+                              "  dmnbd replay log.img --onto disk.img --from 120",
+                              [this](Console& console) {
+                                  replay_.json = json_;
+                                  return replay_log(replay_, console);
+                              });
+    add_word(*verb, "LOG", replay_.log, "file or disk that the log is on")->required();
+    verb->add_option("--onto", replay_.onto, "write to this file or disk")->type_name("FILE");
+    auto* mark = verb->add_option("--to-mark", replay_.to_mark, "up to the first mark of this name")
+                     ->type_name("NAME");
+    auto* count = verb->add_option("--entries", replay_.entries, "only the first N of the log")
+                      ->type_name("N")
+                      ->excludes(mark);
+    verb->add_flag("--to-end", replay_.to_end, "all of it; so it is unless told otherwise")
+        ->excludes(mark)
+        ->excludes(count);
+    verb->add_option("--from", replay_.from, "go on at this entry; they count from 0")
+        ->type_name("N");
+    add_json(*verb);
+}
+
 void CommandLine::add_rest() {
+    add_verb("import", "Turn what dmsetup table prints into a table file",
+             "  dmsetup table | dmnbd import > table.yaml\n"
+             "  dmsetup table --concise | dmnbd import",
+             import_table);
+
     CLI::App* verb =
         add_looking_verb("targets", "List the kinds of target, or say how one is written",
                          "  dmnbd targets\n"

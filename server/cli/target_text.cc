@@ -18,6 +18,8 @@ std::string_view value_of(ArgSpec::Kind kind) {
         case ArgSpec::Kind::devices: return "list of names, or of {device: NAME, offset: SIZE}";
         case ArgSpec::Kind::devices_count: return "how many devices; in dm text only";
         case ArgSpec::Kind::features: return "list of:";
+        case ArgSpec::Kind::flag: return "true or false; not in dm text";
+        case ArgSpec::Kind::ranges: return "list such as [60, 100-199]; not in dm text";
     }
     return {};
 }
@@ -56,6 +58,7 @@ std::string target_text(const TargetType& type) {
             for (const FeatureSpec& feature : type.features) text += feature_text(feature);
             continue;
         }
+        if (arg.group > 0) text += ", may be left out with what follows";
         if (!arg.if_absent.empty()) text += " (" + std::string(arg.if_absent) + ")";
         text += "\n";
     }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +33,11 @@ struct CheckArgs {
 };
 int check(const CheckArgs& args, Console& console);
 
+// import.cc
+
+/// Turns dm table text on standard input into a table file on standard output.
+int import_table(Console& console);
+
 // look.cc
 
 struct LookArgs {
@@ -46,6 +53,20 @@ int status(const LookArgs& args, Console& console);
 int info(const LookArgs& args, Console& console);
 int exports(const LookArgs& args, Console& console);
 int targets(const LookArgs& args, Console& console);
+
+// replay.cc
+
+struct ReplayArgs {
+    std::string log;
+    bool json = false;
+    std::string onto;                      // Empty: list the entries.
+    std::optional<std::string> to_mark;    // How far...
+    std::optional<std::uint64_t> entries;  // ...at most one of these; none: to the end.
+    bool to_end = false;
+    std::uint64_t from = 0;
+};
+/// Lists what a log of log-writes holds, or does it again.
+int replay_log(const ReplayArgs& args, Console& console);
 
 // health.cc
 

@@ -26,7 +26,7 @@ bool is_address(const std::string& name) {
 
 }  // namespace
 
-std::optional<Response> refused(const Caller& caller, uid_t own_uid, const std::string& own_host) {
+std::optional<Response> refused(const Caller& caller, uid_t own_uid, const TcpRules& rules) {
     if (caller.uid && *caller.uid != 0 && *caller.uid != own_uid) {
         return problem(403, "wrong-user", "this server belongs to another user",
                        "only user " + std::to_string(own_uid) + " and root may control it");
@@ -37,13 +37,13 @@ std::optional<Response> refused(const Caller& caller, uid_t own_uid, const std::
     }
     if (caller.uid) return {};
     const std::string name = name_of(caller.host);
-    if (name != "localhost" && name != own_host && !is_address(name)) {
+    if (name != "localhost" && name != rules.own_host && !is_address(name)) {
         return problem(403, "unknown-host", "this server is not " + config::quoted(name),
                        "use its address, or the host of 'control.http'");
     }
-    if (caller.method != "GET" && caller.method != "HEAD") {
+    if (!looks(caller.method) && !rules.may_change) {
         return problem(403, "read-only", "over TCP this server can only be looked at",
-                       "change it through its unix socket");
+                       "change it through its unix socket, or set http_write: true in 'control'");
     }
     return {};
 }

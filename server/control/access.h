@@ -17,9 +17,15 @@ struct Caller {
     std::string origin;  // Header `Origin`, which browsers send; may be empty.
 };
 
-/// The refusal, or nothing if the caller may ask. Unix: the same user, or root. TCP: looking only,
-/// and not from a web page of somebody else: `Host` must be an address, `localhost` or `own_host`,
+/// What TCP callers may do.
+struct TcpRules {
+    std::string own_host;     // The name we are reached by, as the table file says it.
+    bool may_change = false;  // Or only look.
+};
+
+/// The refusal, or nothing if the caller may ask. Unix: the same user, or root. TCP: as `rules`
+/// say, and not from a web page of somebody else: `Host` must be an address, `localhost` or ours,
 /// so that no foreign name can be made to point here.
-std::optional<Response> refused(const Caller& caller, uid_t own_uid, const std::string& own_host);
+std::optional<Response> refused(const Caller& caller, uid_t own_uid, const TcpRules& rules);
 
 }  // namespace server::control

@@ -7,6 +7,7 @@
 #include "config/closest.h"
 #include "config/diagnostic.h"
 #include "server/control/json.h"
+#include "server/control/steps.h"
 
 namespace server::control {
 namespace {
@@ -112,30 +113,47 @@ Response device_info(Live& live, const std::string& name, const Request&) {
     return no_such_device(live, name);
 }
 
-Response device_stats(Live& live, const std::string& name, const Request&) {
+/// The value of `key`, one of `known`; the first of those if it is not given.
+std::string choice(const Request& request, const std::string& key,
+                   std::span<const std::string_view> known) {
+    const auto asked = request.query.find(key);
+    if (asked == request.query.end()) return std::string(known.front());
+    if (std::ranges::find(known, asked->second) != known.end()) return asked->second;
+    const std::string meant = config::did_you_mean(asked->second, known);
+    std::string all;
+    for (const std::string_view each : known)
+        all += (all.empty() ? "" : " or ") + std::string(each);
+    throw Refused{problem(400, "bad-" + key,
+                          "there is no " + key + " " + config::quoted(asked->second),
+                          meant.empty() ? key + " is " + all : meant)};
+}
+
+Slot slot(const Request& request) {
+    return request.query.contains("inactive") ? Slot::inactive : Slot::live;
+}
+
+Response device_stats(Live& live, const std::string& name, const Request& request) {
+    static constexpr std::string_view formats[] = {"json", "sysfs"};
+    const std::string format = choice(request, "format", formats);
     for (const DeviceInfo& device : live.devices()) {
-        if (device.name == name) return json_answer(json_of(device.stats));
+        if (device.name != name) continue;
+        return format == "sysfs" ? text_answer(dmcore::sysfs_stat(device.stats) + "\n")
+                                 : json_answer(json_of(device.stats));
     }
     return no_such_device(live, name);
 }
 
 Response device_table(Live& live, const std::string& name, const Request& request) {
-    const auto asked = request.query.find("format");
-    const std::string format = asked == request.query.end() ? "dm" : asked->second;
-    if (format != "dm" && format != "json") {
-        const std::string_view formats[] = {"dm", "json"};
-        return problem(400, "bad-format", "there is no table format " + config::quoted(format),
-                       config::closest(format, formats) ? config::did_you_mean(format, formats)
-                                                        : "format is dm or json");
-    }
-    const bool dm = format == "dm";
-    const auto text = live.table_text(name, dm ? dmcore::TextForm::dm : dmcore::TextForm::full);
+    static constexpr std::string_view formats[] = {"dm", "json"};
+    const bool dm = choice(request, "format", formats) == "dm";
+    const auto form = dm ? dmcore::TextForm::dm : dmcore::TextForm::full;
+    const auto text = live.table_text(name, form, slot(request));
     if (!text) return no_such_device(live, name);
     return dm ? text_answer(*text) : json_answer({{"table", json_of_table(*text)}});
 }
 
-Response device_status(Live& live, const std::string& name, const Request&) {
-    const auto text = live.status_text(name);
+Response device_status(Live& live, const std::string& name, const Request& request) {
+    const auto text = live.status_text(name, slot(request));
     return text ? text_answer(*text) : no_such_device(live, name);
 }
 
@@ -151,14 +169,20 @@ constexpr Route routes[] = {
 
 /// What can be asked of one device: /v1/devices/D/PART.
 struct DeviceRoute {
+    std::string_view method;
     std::string_view part;
     Response (*answer)(Live&, const std::string& device, const Request&);
 };
 constexpr DeviceRoute device_routes[] = {
-    {"", device_info},
-    {"table", device_table},
-    {"status", device_status},
-    {"stats", device_stats},
+    {"GET", "", device_info},
+    {"GET", "table", device_table},
+    {"GET", "status", device_status},
+    {"GET", "stats", device_stats},
+    {"POST", "suspend", suspend_device},
+    {"POST", "resume", resume_device},
+    {"POST", "load", load_device},
+    {"POST", "clear", clear_device},
+    {"POST", "message", message_device},
 };
 
 Response no_such_path(const std::string& path) {
@@ -167,15 +191,25 @@ Response no_such_path(const std::string& path) {
     return no_such("path", path, known);
 }
 
-Response wrong_method(const std::string& method) {
-    Response response = problem(405, "wrong-method",
-                                "this can't be asked with " + config::quoted(method), "use GET");
-    response.allow = "GET, HEAD";
+Response wrong_method(const std::string& method, const std::string& right) {
+    Response response = problem(
+        405, "wrong-method", "this can't be asked with " + config::quoted(method), "use " + right);
+    response.allow = right == "GET" ? "GET, HEAD" : right;
     return response;
 }
 
+Response refused_step(Live& live, const std::string& device, const StepError& error) {
+    switch (error.kind) {
+        case StepError::Kind::no_such_device: return no_such_device(live, device);
+        case StepError::Kind::wrong_state:
+            return problem(409, error.slug, error.what(), error.help);
+        case StepError::Kind::stopping: break;
+    }
+    return problem(503, error.slug, error.what(), error.help);
+}
+
 /// Answers /v1/devices/D and /v1/devices/D/PART.
-Response answer_device(Live& live, const Request& request, bool looks) {
+Response answer_device(Live& live, const Request& request) {
     std::string_view rest = request.path;
     rest.remove_prefix(devices_path.size());
     const std::size_t slash = rest.find('/');
@@ -184,17 +218,23 @@ Response answer_device(Live& live, const Request& request, bool looks) {
         slash == std::string_view::npos ? std::string_view() : rest.substr(slash + 1);
     for (const DeviceRoute& route : device_routes) {
         if (route.part != part || (part.empty() && slash != std::string_view::npos)) continue;
-        return looks ? route.answer(live, device, request) : wrong_method(request.method);
+        const std::string method = looks(request.method) ? "GET" : request.method;
+        if (route.method != method) return wrong_method(request.method, std::string(route.method));
+        try {
+            return route.answer(live, device, request);
+        } catch (const StepError& error) {
+            return refused_step(live, device, error);
+        }
     }
     return no_such_path(request.path);
 }
 
 Response dispatch(Live& live, const Request& request) {
-    const bool looks = request.method == "GET" || request.method == "HEAD";
-    if (request.path.starts_with(devices_path)) return answer_device(live, request, looks);
+    if (request.path.starts_with(devices_path)) return answer_device(live, request);
     for (const Route& route : routes) {
         if (route.path != request.path) continue;
-        return looks ? route.answer(live, request) : wrong_method(request.method);
+        return looks(request.method) ? route.answer(live, request)
+                                     : wrong_method(request.method, "GET");
     }
     return no_such_path(request.path);
 }
@@ -211,6 +251,12 @@ Response problem(unsigned status, const std::string& slug, const std::string& ti
 Response Api::answer(const Request& request) noexcept {
     try {
         return dispatch(live_, request);
+    } catch (const Refused& refused) {
+        return refused.answer;
+    } catch (const BadTable& bad) {
+        return problem(bad);
+    } catch (const dmcore::TableError& error) {
+        return problem(error);
     } catch (const std::exception& error) {
         return problem(500, "internal", "the server could not answer", error.what());
     }

@@ -5,10 +5,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <exception>
 
+#include "dmcore/target.h"
+#include "dmcore/target.h"
 #include "server/control/access.h"
+#include "server/control/changes.h"
 #include "server/control/limits.h"
 #include "server/net/sockets.h"
 
@@ -17,7 +21,13 @@ namespace {
 
 /// A request on its way in. MHD calls again and again with the same one.
 struct Incoming {
+    bool changes = false;
     std::string body;
+    std::optional<Response> answer{};  // Of a change, once it is done.
+
+    std::size_t bytes_max() const {
+        return changes ? limits::change_bytes_max : limits::body_bytes_max;
+    }
 };
 
 std::string header(MHD_Connection* connection, const char* name) {
@@ -53,12 +63,20 @@ MHD_Result send(MHD_Connection* connection, const Response& answer) {
     return queued;
 }
 
-bool body_too_long(MHD_Connection* connection) {
+/// "Application/JSON; charset=utf-8" is application/json.
+std::string content_type(MHD_Connection* connection) {
+    std::string type = dmcore::lower_case(header(connection, MHD_HTTP_HEADER_CONTENT_TYPE));
+    type.erase(std::min(type.find(';'), type.size()));
+    type.erase(type.find_last_not_of(" \t") + 1);
+    return type;
+}
+
+bool body_too_long(MHD_Connection* connection, std::size_t bytes_max) {
     const std::string length = header(connection, "Content-Length");
     std::size_t bytes = 0;
     const auto end = length.data() + length.size();
     const auto read = std::from_chars(length.data(), end, bytes);
-    return !length.empty() && (read.ec != std::errc() || bytes > limits::body_bytes_max);
+    return !length.empty() && (read.ec != std::errc() || bytes > bytes_max);
 }
 
 }  // namespace
@@ -66,8 +84,8 @@ bool body_too_long(MHD_Connection* connection) {
 /// One listening socket and the threads that serve it.
 class ControlServer::Listener {
   public:
-    /// `path` is the socket's file, to be removed; empty for TCP. `host` is its name there.
-    Listener(const Handler& handler, Socket socket, std::string path, std::string host);
+    /// `path` is the socket's file, to be removed; empty for TCP, for which `rules` are.
+    Listener(const Handler& handler, Socket socket, std::string path, TcpRules rules);
     Listener(const Listener&) = delete;
     Listener& operator=(const Listener&) = delete;
     ~Listener();
@@ -80,33 +98,37 @@ class ControlServer::Listener {
 
     MHD_Result begin(MHD_Connection* connection, const char* method, void** incoming) const;
     MHD_Result finish(MHD_Connection* connection, const char* url, const char* method,
-                      Incoming& incoming) const;
+                      Incoming& incoming);
+    MHD_Result change(MHD_Connection* connection, Request request, Incoming& incoming);
 
     const Handler& handler_;
     std::string path_;
-    std::string host_;
+    TcpRules rules_;
     struct stat file_ {};
     MHD_Daemon* daemon_ = nullptr;
+    ChangeThreads changes_;
 };
 
 ControlServer::Listener::Listener(const Handler& handler, Socket socket, std::string path,
-                                  std::string host)
-    : handler_(handler), path_(std::move(path)), host_(std::move(host)) {
+                                  TcpRules rules)
+    : handler_(handler), path_(std::move(path)), rules_(std::move(rules)) {
     if (!path_.empty()) ::lstat(path_.c_str(), &file_);
-    daemon_ = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD, 0, nullptr, nullptr, &Listener::called, this,  //
-        MHD_OPTION_LISTEN_SOCKET, socket.fd(),                                        //
-        MHD_OPTION_THREAD_POOL_SIZE, limits::threads,                                 //
-        MHD_OPTION_CONNECTION_LIMIT, limits::connections_max,                         //
-        MHD_OPTION_CONNECTION_TIMEOUT, limits::idle_seconds_max,                      //
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, limits::connection_bytes,                 //
-        MHD_OPTION_STRICT_FOR_CLIENT, 1,                                              //
-        MHD_OPTION_NOTIFY_COMPLETED, &Listener::completed, nullptr, MHD_OPTION_END);
+    daemon_ = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, nullptr,
+                               nullptr, &Listener::called, this,                              //
+                               MHD_OPTION_LISTEN_SOCKET, socket.fd(),                         //
+                               MHD_OPTION_THREAD_POOL_SIZE, limits::threads,                  //
+                               MHD_OPTION_CONNECTION_LIMIT, limits::connections_max,          //
+                               MHD_OPTION_CONNECTION_TIMEOUT, limits::idle_seconds_max,       //
+                               MHD_OPTION_CONNECTION_MEMORY_LIMIT, limits::connection_bytes,  //
+                               MHD_OPTION_STRICT_FOR_CLIENT, 1,                               //
+                               MHD_OPTION_NOTIFY_COMPLETED, &Listener::completed, nullptr,
+                               MHD_OPTION_END);
     if (daemon_ == nullptr) throw ListenError("can't start the threads of the control API", false);
     socket.release();  // The daemon closes it.
 }
 
 ControlServer::Listener::~Listener() {
+    changes_.stop();  // A connection that waits must not meet the end of its daemon.
     MHD_stop_daemon(daemon_);
     struct stat now {};
     // A server that took the path over keeps its file.
@@ -118,12 +140,12 @@ ControlServer::Listener::~Listener() {
 MHD_Result ControlServer::Listener::called(void* self, MHD_Connection* connection, const char* url,
                                            const char* method, const char*, const char* data,
                                            std::size_t* data_bytes, void** incoming) noexcept {
-    const Listener& listener = *static_cast<Listener*>(self);
+    Listener& listener = *static_cast<Listener*>(self);
     try {
         if (*incoming == nullptr) return listener.begin(connection, method, incoming);
         Incoming& request = *static_cast<Incoming*>(*incoming);
         if (*data_bytes == 0) return listener.finish(connection, url, method, request);
-        if (request.body.size() + *data_bytes > limits::body_bytes_max) return MHD_NO;
+        if (request.body.size() + *data_bytes > request.bytes_max()) return MHD_NO;
         request.body.append(data, *data_bytes);
         *data_bytes = 0;
         return MHD_YES;
@@ -149,21 +171,46 @@ MHD_Result ControlServer::Listener::begin(MHD_Connection* connection, const char
         caller.uid = peer_of(connection);
         if (!caller.uid) return MHD_NO;
     }
-    if (const auto refusal = refused(caller, ::geteuid(), host_)) return send(connection, *refusal);
-    if (body_too_long(connection)) {
+    if (const auto refusal = refused(caller, ::geteuid(), rules_))
+        return send(connection, *refusal);
+    auto request = std::make_unique<Incoming>(Incoming{.changes = !looks(method), .body = {}});
+    if (body_too_long(connection, request->bytes_max())) {
         return send(connection,
                     problem(413, "body-too-long", "the body is too long",
-                            "at most " + std::to_string(limits::body_bytes_max) + " bytes"));
+                            "at most " + std::to_string(request->bytes_max()) + " bytes"));
     }
-    *incoming = new Incoming;
+    *incoming = request.release();
     return MHD_YES;
 }
 
 MHD_Result ControlServer::Listener::finish(MHD_Connection* connection, const char* url,
-                                           const char* method, Incoming& incoming) const {
-    Request request{.method = method, .path = url, .query = {}, .body = std::move(incoming.body)};
+                                           const char* method, Incoming& incoming) {
+    if (incoming.answer) return send(connection, *incoming.answer);
+    Request request{.method = method,
+                    .path = url,
+                    .query = {},
+                    .body = std::move(incoming.body),
+                    .content_type = content_type(connection)};
     MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, &add_query, &request.query);
+    if (incoming.changes) return change(connection, std::move(request), incoming);
     return send(connection, handler_(request));
+}
+
+/// The connection rests until there is an answer, then MHD asks finish() again.
+MHD_Result ControlServer::Listener::change(MHD_Connection* connection, Request request,
+                                           Incoming& incoming) {
+    MHD_suspend_connection(connection);
+    const bool started =
+        changes_.start([this, connection, &incoming, request = std::move(request)] {
+            incoming.answer = handler_(request);
+            MHD_resume_connection(connection);
+        });
+    if (!started) {
+        incoming.answer = problem(503, "busy", "too many changes wait, or the server is stopping",
+                                  "a suspend that waits for I/O is taken back by a resume");
+        MHD_resume_connection(connection);
+    }
+    return MHD_YES;
 }
 
 ControlServer::ControlServer(Handler handler) : handler_(std::move(handler)) {}
@@ -172,13 +219,15 @@ ControlServer::~ControlServer() = default;
 
 void ControlServer::listen_unix(const std::string& path, unsigned mode) {
     Socket socket = server::listen_unix(path, mode);
-    listeners_.push_back(std::make_unique<Listener>(handler_, std::move(socket), path, ""));
+    listeners_.push_back(std::make_unique<Listener>(handler_, std::move(socket), path, TcpRules{}));
 }
 
-std::uint16_t ControlServer::listen_tcp(const std::string& host, std::uint16_t port) {
+std::uint16_t ControlServer::listen_tcp(const std::string& host, std::uint16_t port,
+                                        bool may_change) {
     Socket socket = server::listen_tcp(host, port);
     const std::uint16_t bound = port_of(socket);
-    listeners_.push_back(std::make_unique<Listener>(handler_, std::move(socket), "", host));
+    listeners_.push_back(
+        std::make_unique<Listener>(handler_, std::move(socket), "", TcpRules{host, may_change}));
     return bound;
 }
 

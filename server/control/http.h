@@ -15,14 +15,16 @@ class ControlServer {
   public:
     /// `handler` is called from the server's threads, until the destructor returns.
     explicit ControlServer(Handler handler);
-    /// Stops listening, waits for the calls at work and removes the socket file.
+    /// Stops listening, waits for the calls at work and removes the socket file. Whoever owns what
+    /// they wait for ends their waiting first.
     ~ControlServer();
 
     /// For the same user and root. `mode` is the file's. Throws ListenError.
     void listen_unix(const std::string& path, unsigned mode);
 
-    /// For everyone who reaches it, to look only. Returns the port. Throws ListenError.
-    std::uint16_t listen_tcp(const std::string& host, std::uint16_t port);
+    /// For everyone who reaches it, to look only, or to change things as well. Returns the port.
+    /// Throws ListenError.
+    std::uint16_t listen_tcp(const std::string& host, std::uint16_t port, bool may_change = false);
 
   private:
     class Listener;

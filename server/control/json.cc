@@ -58,6 +58,7 @@ Json json_of(const dmcore::DeviceStats& stats) {
             {"sectors", sectors},
             {"ops", std::move(ops)},
             {"in_flight", stats.in_flight()},
+            {"busy_ns", stats.busy.count()},
             {"pending", stats.pending},
             {"splits", stats.splits},
             {"stage_one", stats.stage_one},

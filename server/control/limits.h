@@ -13,5 +13,9 @@ inline constexpr unsigned threads = 4;
 inline constexpr unsigned idle_seconds_max = 30;
 inline constexpr std::size_t connection_bytes = 16U << 10;  // Request line, headers, reply headers.
 inline constexpr std::size_t body_bytes_max = 64U << 10;
+/// Of a change: a table is as long as a table file may be.
+inline constexpr std::size_t change_bytes_max = 16U << 20;
+/// At work at a time. Each has a thread, because it may wait for I/O.
+inline constexpr unsigned changes_max = 64;
 
 }  // namespace server::control::limits

@@ -12,7 +12,13 @@ struct Request {
     std::string path;                          // Decoded, without the query: "/v1/devices".
     std::map<std::string, std::string> query;  // Decoded; "?verbose" has an empty value.
     std::string body;
+    std::string content_type{};  // Of the body, without parameters; in lower case.
 };
+
+/// Does this method only look?
+inline bool looks(const std::string& method) {
+    return method == "GET" || method == "HEAD";
+}
 
 struct Response {
     unsigned status = 200;

@@ -136,6 +136,13 @@ TEST_CASE("format: a target says how each of its arguments is written") {
     CHECK(text.find("flakey v1.5.0: ") == 0);
     CHECK(text.find("\n  up: duration") != std::string::npos);
     CHECK(text.find("\n    corrupt_bio_byte: {nth, dir, value, flags}\n") != std::string::npos);
+    const std::string delay = target_text(*dmcore::find_target_type("delay"));
+    CHECK(delay.find("\n  delay: duration; in dm text milliseconds\n") != std::string::npos);
+    CHECK(delay.find("\n  write_device: name of a store or device, may be left out with what "
+                     "follows\n") != std::string::npos);
+    const std::string dust = target_text(*dmcore::find_target_type("dust"));
+    CHECK(dust.find("\n  bad_blocks: list such as [60, 100-199]; not in dm text\n") !=
+          std::string::npos);
     for (const dmcore::TargetType* type : dmcore::target_types()) {
         CHECK(targets_text(dmcore::target_types()).find(std::string(type->name)) !=
               std::string::npos);

@@ -10,7 +10,7 @@ using server::control::refused;
 constexpr uid_t own_uid = 1000;
 
 bool may(const Caller& caller) {
-    return !refused(caller, own_uid, "disk.example");
+    return !refused(caller, own_uid, {.own_host = "disk.example"});
 }
 
 Caller tcp(const std::string& host, const std::string& origin = {},
@@ -30,7 +30,7 @@ TEST_CASE("access: a unix socket serves its user and root, and nobody else") {
     CHECK(may(local(0)));
     CHECK_FALSE(may(local(1001)));
     CHECK(may(local(own_uid, "POST")));
-    CHECK(refused(local(1001), own_uid, "")->status == 403);
+    CHECK(refused(local(1001), own_uid, {})->status == 403);
 }
 
 TEST_CASE("access: TCP can only be looked at") {
@@ -40,6 +40,14 @@ TEST_CASE("access: TCP can only be looked at") {
     for (const char* method : {"POST", "PATCH", "DELETE", "PUT", "OPTIONS", "get"}) {
         CHECK_FALSE(may(tcp("127.0.0.1:10810", "", method)));
     }
+}
+
+TEST_CASE("access: TCP may change things where the table says so, under the same names") {
+    // http_write: true.
+    const server::control::TcpRules rules{.own_host = "disk.example", .may_change = true};
+    CHECK_FALSE(refused(tcp("127.0.0.1:10810", "", "POST"), own_uid, rules));
+    CHECK(refused(tcp("evil.example", "", "POST"), own_uid, rules)->status == 403);
+    CHECK(refused(tcp("localhost", "http://evil.example", "POST"), own_uid, rules)->status == 403);
 }
 
 TEST_CASE("access: TCP wants a Host that nobody else can point here") {

@@ -4,7 +4,9 @@
 
 #include <atomic>
 #include <filesystem>
+#include <mutex>
 #include <string>
+#include <vector>
 
 #include "server/live.h"
 
@@ -58,8 +60,9 @@ struct FakeLive : server::Live {
                 {"remote", "remote", 1U << 29, true, "over\x1bthere", 0}};
     }
 
-    std::optional<std::string> table_text(const std::string& device,
-                                          dmcore::TextForm form) override {
+    std::optional<std::string> table_text(const std::string& device, dmcore::TextForm form,
+                                          server::Slot slot) override {
+        if (slot == server::Slot::inactive && device == "remote") return "0 8 zero \n";
         if (device == "joined") return "0 1048576 linear ram0 0\n1048576 1048576 linear img0 0\n";
         if (device == "remote") return "";
         if (device != "flaky") return {};
@@ -68,10 +71,42 @@ struct FakeLive : server::Live {
                " 1 drop_writes\n";
     }
 
-    std::optional<std::string> status_text(const std::string& device) override {
+    std::optional<std::string> status_text(const std::string& device, server::Slot) override {
         if (device == "flaky") return "0 2097152 flakey\n";
         return device == "joined" || device == "remote" ? std::optional<std::string>("")
                                                         : std::nullopt;
+    }
+
+    void load(const std::string& device, const config::TableText& table) override {
+        taken("load", device, table.text);
+        if (table.text.find("bad") == std::string::npos) return;
+        config::Diagnostics found;
+        found.error({}, {"unknown-target", "there is no target 'bad'", {}, {}});
+        throw server::BadTable(std::move(found));
+    }
+    void clear(const std::string& device) override { taken("clear", device); }
+    void suspend(const std::string& device, bool noflush) override {
+        taken("suspend", device, noflush ? "noflush" : "flush");
+    }
+    void resume(const std::string& device, bool noflush) override {
+        taken("resume", device, noflush ? "noflush" : "flush");
+        if (device == "joined") {
+            throw server::StepError(server::StepError::Kind::wrong_state, "no-table",
+                                    "'joined' has no table to resume", "load one first");
+        }
+    }
+    std::string message(const std::string& device, std::uint64_t sector,
+                        const std::vector<std::string>& words) override {
+        std::string said = std::to_string(sector);
+        for (const std::string& word : words) said += "|" + word;
+        taken("message", device, said);
+        if (words.at(0) == "bad") throw dmcore::TableError("bad-message", "it knows no 'bad'", 0);
+        return words.at(0) == "quiet" ? "" : "said " + words.at(0) + "\n";
+    }
+    /// "STEP DEVICE what", in order; control threads add to it.
+    std::vector<std::string> steps() {
+        const std::lock_guard lock(mutex_);
+        return steps_;
     }
 
     std::vector<server::HealthPart> startup_health() override { return part("listeners"); }
@@ -79,6 +114,18 @@ struct FakeLive : server::Live {
     std::vector<server::HealthPart> live_health() override { return part("shard 0"); }
 
   private:
+    void taken(const std::string& step, const std::string& device, const std::string& what = {}) {
+        if (!table_text(device, dmcore::TextForm::dm, server::Slot::live)) {
+            throw server::StepError(server::StepError::Kind::no_such_device, "no-such-device",
+                                    "there is no device '" + device + "'");
+        }
+        const std::lock_guard lock(mutex_);
+        steps_.push_back(step + ' ' + device + (what.empty() ? "" : ' ' + what));
+    }
+
+    std::mutex mutex_;
+    std::vector<std::string> steps_;
+
     std::vector<server::HealthPart> part(const std::string& name) const {
         return {{"other", true, ""}, {name, well, well ? "" : "does not answer"}};
     }

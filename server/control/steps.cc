@@ -1,0 +1,131 @@
+#include "server/control/steps.h"
+
+#include <algorithm>
+
+#include "config/closest.h"
+#include "config/dm_text.h"
+#include "server/control/json.h"
+
+namespace server::control {
+namespace {
+
+constexpr unsigned unprocessable = 422;
+
+[[noreturn]] void refuse(const std::string& slug, const std::string& title,
+                         const std::string& detail = {}) {
+    throw Refused{problem(400, slug, title, detail)};
+}
+
+/// The body; an empty one says as much as {}.
+Json read_body(const Request& request, std::span<const std::string_view> keys) {
+    if (request.content_type != "application/json") {
+        throw Refused{problem(415, "wrong-content-type", "a change is asked for in JSON",
+                              "send Content-Type: application/json")};
+    }
+    if (request.body.empty()) return Json::object();
+    Json body = Json::parse(request.body, nullptr, false);
+    if (body.is_discarded()) refuse("bad-body", "the body is not JSON");
+    if (!body.is_object()) refuse("bad-body", "the body is not an object", "write it like {}");
+    for (const auto& [key, value] : body.items()) {
+        if (std::ranges::find(keys, key) != keys.end()) continue;
+        const std::string meant = config::did_you_mean(key, keys);
+        refuse("unknown-key", "there is no key " + config::quoted(key),
+               meant.empty() ? "see the manual of the control API" : meant);
+    }
+    return body;
+}
+
+/// `{"flush": false}` is dm's noflush.
+bool read_noflush(const Request& request) {
+    static constexpr std::string_view keys[] = {"flush"};
+    const Json body = read_body(request, keys);
+    const Json flush = body.value("flush", Json(true));
+    if (!flush.is_boolean()) refuse("bad-value", "flush is true or false");
+    return !flush.get<bool>();
+}
+
+Response state_of(Live& live, const std::string& device) {
+    const std::vector<DeviceInfo> all = live.devices();
+    const auto found = std::ranges::find(all, device, &DeviceInfo::name);
+    return {.body = dump(found == all.end() ? Json::object() : json_of(*found))};
+}
+
+}  // namespace
+
+Response suspend_device(Live& live, const std::string& device, const Request& request) {
+    live.suspend(device, read_noflush(request));
+    return state_of(live, device);
+}
+
+Response resume_device(Live& live, const std::string& device, const Request& request) {
+    live.resume(device, read_noflush(request));
+    return state_of(live, device);
+}
+
+Response load_device(Live& live, const std::string& device, const Request& request) {
+    static constexpr std::string_view keys[] = {"table", "map", "dm"};
+    const Json body = read_body(request, keys);
+    config::TableText table;
+    if (body.contains("dm") == body.contains("table") || (body.contains("dm") && body.size() > 1)) {
+        refuse("bad-body", "a table is given as 'table' or as 'dm'",
+               R"(write {"dm":"0 8 zero"} or {"table":[{"length":8,"target":"zero"}]})");
+    }
+    if (body.contains("dm")) {
+        if (!body.at("dm").is_string()) refuse("bad-value", "dm is text");
+        table.text = body.at("dm").get<std::string>();
+    } else {
+        table.form = config::TableText::Form::segments;
+        table.text = request.body;
+    }
+    live.load(device, table);
+    return state_of(live, device);
+}
+
+Response clear_device(Live& live, const std::string& device, const Request& request) {
+    read_body(request, {});
+    live.clear(device);
+    return state_of(live, device);
+}
+
+Response message_device(Live& live, const std::string& device, const Request& request) {
+    static constexpr std::string_view keys[] = {"sector", "text"};
+    const Json body = read_body(request, keys);
+    const Json sector = body.value("sector", Json(0U));
+    if (!sector.is_number_unsigned()) refuse("bad-value", "sector is a number of sectors");
+    const Json text = body.value("text", Json());
+    if (!text.is_string()) refuse("bad-value", "text is the words of the message");
+    std::vector<std::string> words;
+    for (auto& word : config::split_words(text.get<std::string>())) {
+        words.push_back(std::move(word.text));
+    }
+    return {.body = dump({{"text", live.message(device, sector.get<std::uint64_t>(), words)}})};
+}
+
+Response problem(const BadTable& bad) {
+    Json body = {{"type", "bad-table"}, {"title", "the table is not good"}};
+    const Json errors = Json::parse(bad.found.json());
+    if (!bad.found.all().empty()) {
+        const config::Diagnostic& first = bad.found.all().front();
+        body = {{"type", first.slug}, {"title", first.message}};
+        const std::string& fix = first.label.empty() ? first.help : first.label;
+        if (!fix.empty()) body["detail"] = fix;
+        if (first.line > 0) {
+            body["file"] = first.file;
+            body["line"] = first.line;
+            body["column"] = first.column;
+        }
+    }
+    body["status"] = unprocessable;
+    body["errors"] = errors;
+    body["report"] = bad.found.human();
+    return {.status = unprocessable, .type = "application/problem+json", .body = dump(body)};
+}
+
+Response problem(const dmcore::TableError& error) {
+    Json body = {{"type", error.slug}, {"title", error.message}, {"status", unprocessable}};
+    if (!error.help.empty()) body["detail"] = error.help;
+    if (error.word >= 0) body["word"] = error.word;
+    return {.status = unprocessable, .type = "application/problem+json", .body = dump(body)};
+}
+
+}  // namespace server::control
