@@ -36,13 +36,14 @@ config::Spec spec_of(const Folder& folder) {
 }
 
 /// The same bytes as `a` then `b`, cut at random places.
-std::vector<dmcore::RowSpec> random_cuts(dmcore::Random& random) {
+std::string random_cuts(dmcore::Random& random) {
     constexpr std::uint64_t half = 32768;
-    std::vector<dmcore::RowSpec> rows;
+    std::string rows;
     for (std::uint64_t at = 0; at < 2 * half;) {
         const std::uint64_t end = at < half ? half : 2 * half;
         const std::uint64_t sectors = std::min(end - at, 1 + random.below(9000));
-        rows.push_back({at, sectors, "linear", {at < half ? "a" : "b", std::to_string(at % half)}});
+        rows += std::to_string(at) + ' ' + std::to_string(sectors) + " linear " +
+                (at < half ? "a " : "b ") + std::to_string(at % half) + '\n';
         at += sectors;
     }
     return rows;
@@ -129,8 +130,8 @@ TEST_CASE("live: suspend with noflush, swap and resume under a verifying load on
     dmcore::Random random(7);
     for (int i = 0; i < rounds(); ++i) {
         running.suspend("disk", true);
-        running.load("disk", random_cuts(random));
-        running.resume("disk");
+        running.load("disk", {.text = random_cuts(random)});
+        running.resume("disk", true);
         if (i % 8 == 0) wait_for_progress(verified);
     }
     stop = true;
