@@ -2,6 +2,7 @@
 #include <cassert>
 
 #include "dmcore/lane.h"
+#include "dmcore/mark.h"
 
 namespace dmcore {
 
@@ -26,6 +27,7 @@ void Lane::merge(DmIo& io, const Failure& failure) noexcept {
     const bool requeue = failure.status == Status::requeue;
     bool wins = io.failure.status == Status::ok;
     if (!wins && requeue != (io.failure.status == Status::requeue)) {
+        mark(Mark::requeue_meets_error);
         const bool recalled = io.failure.recalled || failure.recalled;
         wins = requeue == (!lost && (io.lane->noflush_ || recalled));
     }
@@ -135,6 +137,7 @@ void Lane::tell_quiet() noexcept {
 /// All lanes' writes to a lingering device ended before the swap, so one good flush covers them
 /// all.
 void Lane::flushed_lingering() noexcept {
+    mark(Mark::lingering_flushed);
     for (unsigned i = 0; i < shared_->lanes.size(); ++i) {
         if (i == index_) continue;
         shared_->executor.post(i, [shared = shared_, i, generation = table_generation_] {

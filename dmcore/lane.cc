@@ -4,6 +4,8 @@
 #include <array>
 #include <cassert>
 
+#include "dmcore/mark.h"
+
 namespace dmcore {
 namespace {
 
@@ -43,6 +45,8 @@ Lane::Lane(std::shared_ptr<DeviceShared> shared, unsigned index, Agenda& agenda,
       agenda_(agenda),
       clock_(clock),
       options_(options),
+      ios_(options.parts_max),
+      clones_(options.clones_max),
       parking_(*this, *shared_, index, agenda, clock),
       requeue_work_([](void* self) noexcept { static_cast<Lane*>(self)->requeue_worker(); }, this),
       feed_work_([](void* self) noexcept { static_cast<Lane*>(self)->feed_starved(); }, this),
@@ -78,6 +82,7 @@ void Lane::enter(Bio& bio) noexcept {
 /// May any of it be issued now? If not it has ended, or waits.
 bool Lane::admit(Bio& bio) noexcept {
     if (bio.origin != nullptr && bio.origin->dead) [[unlikely]] {
+        mark(Mark::dead_at_gate);
         parking_.fail(bio, {.status = Status::shutdown});
         return false;
     }
@@ -92,7 +97,7 @@ bool Lane::admit(Bio& bio) noexcept {
         parking_.fail(bio, {.status = Status::not_supported});
         return false;
     }
-    if (bio.op == Op::flush && !limits_.write_cache && lingering_ == nullptr) [[unlikely]] {
+    if (bio.op == Op::flush && !caches_writes()) [[unlikely]] {
         parking_.drop(bio.parked, 0);
         bio.parked = nullptr;
         bio.end();  // Nothing below has anything to flush [L-3].
@@ -199,11 +204,13 @@ bool Lane::map_data(DmIo& io, Table::Row& row, std::uint64_t sectors) noexcept {
 void Lane::fan_out(DmIo& io) noexcept {
     const Bio& bio = *io.orig;
     if (bio.origin != nullptr && bio.origin->dead) {
+        mark(Mark::dead_in_fan_out);
         merge(io, {.status = Status::shutdown});
     } else if (!(bio.op == Op::flush ? fan_out_flush(io) : fan_out_row(io))) {
         if (is_write_like(bio.op)) {
             parking_.ensure_hold(io.parked, io.start_sector(), io.part_sectors(), false);
         }
+        mark(Mark::fan_out_starves);
         fan_starved_.push_back(io);
         return;
     }
@@ -311,6 +318,7 @@ void Lane::send(DmIo& io, Clone& clone) noexcept {
 
 void issue(Clone& clone) noexcept {
     if (clone.origin != nullptr && clone.origin->dead) {
+        mark(Mark::dead_while_kept);
         clone.fail({.status = Status::shutdown}, clone.iter.sector);
         return;
     }
@@ -354,7 +362,11 @@ void Lane::linger(const Lower& old) {
 
 /// Flushes that are still under way there keep the list, and with it the devices, until they end.
 void Lane::forget_lingering(std::uint64_t generation) noexcept {
-    if (generation == table_generation_) lingering_.reset();
+    if (generation == table_generation_) {
+        lingering_.reset();
+    } else {
+        mark(Mark::lingering_kept);
+    }
 }
 
 void Lane::set_options(const DeviceOptions& options) {
@@ -376,6 +388,7 @@ void Lane::close_gate(bool noflush, std::function<void()> on_quiet) {
 }
 
 void Lane::open_gate() noexcept {
+    if (on_quiet_ != nullptr && pending_ != 0) mark(Mark::suspend_undone);
     noflush_ = false;
     on_quiet_ = nullptr;
     if (table_ != nullptr) {
@@ -398,6 +411,7 @@ void Lane::release(Hold& hold, std::uint64_t sectors) noexcept {
             parking_.hold_released();
             return;
         }
+        mark(Mark::hold_wakes_other_lane);
         shared_->executor.post(lane, [shared = shared_, lane] {
             if (Lane* other = shared->lanes[lane]) other->parking_.hold_released();
         });
@@ -426,6 +440,13 @@ bool Lane::congested() const noexcept {
     if (table_ == nullptr) return false;
     return std::any_of(table_->lowers().begin(), table_->lowers().end(),
                        [](const Lower& below) { return below.device->congested(); });
+}
+
+bool Lane::caches_writes() const noexcept {
+    if (limits_.write_cache || lingering_ != nullptr) return true;
+    return table_ != nullptr &&
+           std::any_of(table_->lowers().begin(), table_->lowers().end(),
+                       [](const Lower& below) { return below.device->caches_writes(); });
 }
 
 bool Lane::idle() const noexcept {

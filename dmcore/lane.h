@@ -86,6 +86,9 @@ struct DeviceOptions {
     RetryPolicy retry = transient_retry();
     bool read_only = false;
     std::uint32_t block_bytes = 512;
+    // Of each lane, fixed when it is made [O-12]: parts in flight, and clones beyond their first.
+    std::size_t parts_max = limits::dm_ios_per_lane;
+    std::size_t clones_max = limits::extra_clones_per_lane;
 };
 
 /// A mapped device on one shard. Splits each bio by trimming it from the front, maps every part
@@ -135,7 +138,11 @@ class Lane final : public BlockDevice {
 
     /// More waits here, or on a device below, than its policy allows: don't read more requests.
     bool congested() const noexcept override;
+    bool caches_writes() const noexcept override;
     void recall() noexcept override;
+    /// The bio that this one does a part of, as its clone or in its place after a requeue; null for
+    /// one that was submitted from outside of dmcore.
+    static const Bio* above(const Bio& bio) noexcept;
     /// Would a device above, which is suspending with noflush, take this bio back?
     static bool wanted_back(const Bio& bio) noexcept;
 
@@ -199,8 +206,8 @@ class Lane final : public BlockDevice {
     std::shared_ptr<void> keep_;  // What the live table stands on.
     Limits limits_;
 
-    Pool<DmIo> ios_{limits::dm_ios_per_lane};
-    Pool<Clone> clones_{limits::extra_clones_per_lane};
+    Pool<DmIo> ios_;
+    Pool<Clone> clones_;
     std::uint64_t pending_ = 0;
 
     bool noflush_ = false;

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "dmcore/lane.h"
+#include "dmcore/mark.h"
 
 namespace dmcore {
 namespace {
@@ -35,6 +36,7 @@ Parking::~Parking() {
 /// False: a device above took the bio back, so it must not wait here.
 bool Parking::park(Bio& bio) noexcept {
     if (Lane::wanted_back(bio)) {
+        mark(Mark::taken_back_at_once);
         fail(bio, recalled);
         return false;
     }
@@ -64,6 +66,7 @@ Parked& Parking::own(Parked*& parked) noexcept {
     if (parked == nullptr) {
         *fresh = Parked{};
     } else {
+        mark(Mark::record_copied);
         *fresh = *parked;
         fresh->references = 1;
         --parked->references;
@@ -103,6 +106,7 @@ void Parking::retry_at(Bio& bio, Time due) noexcept {
 }
 
 void Parking::starve(Bio& bio) noexcept {
+    mark(Mark::bio_starves);
     if (park(bio)) starved_.push_back(bio);
 }
 
@@ -124,6 +128,7 @@ bool Parking::waits_behind_hold(Bio& bio) noexcept {
     const Hold* own_hold = bio.parked == nullptr ? nullptr : bio.parked->hold;
     if (!shared_.holds.blocked(bio.iter.sector, bio.iter.end(), own_hold, lane_index_))
         return false;
+    mark(Mark::waits_behind_hold);
     if (park(bio)) held_.push_back(bio);
     return true;
 }
@@ -185,6 +190,7 @@ void Parking::end_all(const Failure& why, Wanted&& wanted) noexcept {
     }
     arm();
     while (Bio* bio = ending.pop()) {
+        mark(why.status == Status::shutdown ? Mark::dead_while_parked : Mark::taken_back_later);
         unpark(*bio);
         fail(*bio, why);
     }

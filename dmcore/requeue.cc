@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "dmcore/lane.h"
+#include "dmcore/mark.h"
 
 namespace dmcore {
 namespace {
@@ -56,12 +57,16 @@ Time delay_before(const RetryPolicy& policy, std::uint32_t attempt) noexcept {
 /// Could this failure lead to another run? Stage two decides whether it does.
 bool Lane::retryable(const DmIo& io) const noexcept {
     if (io.failure.status == Status::requeue) return true;
-    return options_.retry.errors.has(io.failure.status) && !io.failure.sync_lost;  // [O-3]
+    if (!options_.retry.errors.has(io.failure.status)) return false;
+    if (io.failure.sync_lost) mark(Mark::lost_flush_kept_failed);  // [O-3]
+    return !io.failure.sync_lost;
 }
 
 /// Sets the part aside: its bio has gone on, so it needs one of its own. Nobody is told.
 void Lane::stage_one(DmIo& io) noexcept {
     ++stats_.stage_one;
+    mark(requeue_list_.empty() ? Mark::part_requeued : Mark::batch_requeued);
+    if (io.orig->done == requeued_done) mark(Mark::part_of_part_requeued);
     requeue_list_.push_front(io);
     agenda_.add(requeue_work_);
 }
@@ -82,6 +87,7 @@ void Lane::requeue_worker() noexcept {
 void Lane::stage_two(DmIo& io) noexcept {
     const Origin* origin = io.orig->origin;
     if (origin != nullptr && origin->dead) {
+        mark(Mark::dead_between_stages);
         io.failure = {.status = Status::shutdown};
         finish(io);
         return;
@@ -90,7 +96,10 @@ void Lane::stage_two(DmIo& io) noexcept {
         parking_.defer(put_back(io), true);
         return;
     }
-    if (io.failure.status == Status::requeue) io.failure.status = Status::io_error;
+    if (io.failure.status == Status::requeue) {
+        mark(Mark::requeue_refused);
+        io.failure.status = Status::io_error;
+    }
     if (!grant_retry(io)) {
         finish(io);
         return;
@@ -102,6 +111,7 @@ void Lane::stage_two(DmIo& io) noexcept {
         parking_.defer(bio, true);
         return;
     }
+    mark(Mark::retry_waits);
     const Time wait = delay_before(options_.retry, attempt);
     const Time left = deadline - parking_.open_time();
     parking_.retry_at(bio, clock_.now() + std::min(wait, left));
@@ -117,7 +127,10 @@ bool Lane::grant_retry(DmIo& io) noexcept {
                              : io.parked->attempts >= policy.attempts ||
                                    now - io.parked->first_at >= policy.deadline;
     if (spent) {
-        if (!first) ++stats_.retries_exhausted;
+        if (!first) {
+            mark(Mark::retry_spent);
+            ++stats_.retries_exhausted;
+        }
         return false;
     }
     Parked& parked = parking_.own(io.parked);
@@ -140,20 +153,17 @@ Bio& Lane::put_back(DmIo& io) noexcept {
     return bio;
 }
 
-/// Follows the bio up through the clones it was made from.
+const Bio* Lane::above(const Bio& bio) noexcept {
+    if (bio.done == requeued_done) return static_cast<const Requeued&>(bio).parent;
+    return bio.done == &Lane::clone_done ? static_cast<const Clone&>(bio).io->orig : nullptr;
+}
+
 bool Lane::wanted_back(const Bio& bio) noexcept {
-    const Bio* above = &bio;
-    for (;;) {
-        if (above->done == requeued_done) {
-            above = static_cast<const Requeued*>(above)->parent;
-        } else if (above->done == &Lane::clone_done) {
-            const DmIo& io = *static_cast<const Clone*>(above)->io;
-            if (io.lane->noflush_) return true;
-            above = io.orig;
-        } else {
-            return false;
-        }
+    for (const Bio* each = &bio; each != nullptr; each = above(*each)) {
+        if (each->done != &Lane::clone_done) continue;
+        if (static_cast<const Clone*>(each)->io->lane->noflush_) return true;
     }
+    return false;
 }
 
 void Lane::recall() noexcept {

@@ -163,8 +163,8 @@ class TargetArgs {
     std::string device_name;         // Of the mapped device.
     Clock* clock = nullptr;
     Agenda* agenda = nullptr;  // Of the lane's shard: where I/O of the target's own ends.
-    Time loaded_at{};                         // One reading for all lanes [F-9].
-    std::uint64_t seed = 0;                   // For this row and lane.
+    Time loaded_at{};          // One reading for all lanes [F-9].
+    std::uint64_t seed = 0;    // For this row and lane.
     std::shared_ptr<void>* shared = nullptr;  // One slot a row, empty for the first lane [O-9].
 
     TargetArgs(std::span<const std::string> words, FindDevice find)

@@ -255,6 +255,23 @@ TEST_CASE("the rest of a fan-out that waits for clones is not issued after death
     CHECK(world.idle());
 }
 
+TEST_CASE("a flush goes down although there was no write cache below when its table was loaded") {
+    // The device below has got one since: its flushes must not be dropped as needless [L-3], [O-4].
+    World world;
+    Probe& plain = world.probe("plain", 100);
+    plain.shape().write_cache = false;
+    Probe& cached = world.probe("cached", 100);
+    MappedDevice& below = world.device("below", "0 100 linear plain 0");
+    MappedDevice& above = world.device("above", "0 100 linear below 0");
+    world.io(above, Op::flush, 0, 0);
+    CHECK(plain.seen.empty());
+    world.resume(below, "0 100 linear cached 0");
+    CHECK(world.io(above, Op::write, 0, 8, 1)->status() == Status::ok);
+    CHECK(world.io(above, Op::flush, 0, 0)->status() == Status::ok);
+    REQUIRE(cached.seen.size() == 2);
+    CHECK(cached.seen.back().op == Op::flush);
+}
+
 TEST_CASE("a flush reaches a store that left the table, once, from any lane ([O-4])") {
     World world(3);
     Probe& old = world.probe("old", 100);
