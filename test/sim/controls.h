@@ -1,0 +1,70 @@
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "sim/machine.h"
+
+namespace sim {
+
+/// What an operator does to devices: suspends of both kinds, some taken back, tables with other
+/// cuts, shorter and longer ones, wholly other ones, and several devices at once [O-7].
+class Controls {
+  public:
+    Controls(dmcore::Random& random, Trace& trace, Machine& machine, Stacks& stacks, Ledger& ledger,
+             bool retries);
+
+    /// One step on some device, if it can take one.
+    void act();
+    /// Ends what has begun: opens all gates, drops tables that are not live.
+    void heal();
+    /// Every device runs, with its gate open.
+    bool healed() const noexcept;
+    const char* state_text(unsigned device) const noexcept;
+    /// May clients send to it? Not while all of its sectors are about to move.
+    bool open_for_clients(unsigned device) const noexcept;
+
+  private:
+    enum class State : std::uint8_t { running, suspending, suspended, resuming, undoing };
+    enum class Kind : std::uint8_t { same_sectors, other_length, other_sectors };
+    struct Device {
+        State state = State::running;
+        bool loaded = false;
+        std::uint64_t swaps = 0;  // Of the device, when its resume began.
+        Kind kind = Kind::same_sectors;
+        Rows next;
+        std::optional<Rows> whole;  // Before it was shrunk...
+        Rows shrunk;                // ...and since.
+    };
+
+    bool goes_together(unsigned device) const noexcept;
+    bool fits(const Rows& rows) const noexcept;
+    bool settled(unsigned device) const noexcept;
+    void load_something(unsigned device);
+    void load(unsigned device, Rows rows, Kind kind);
+    void drop(unsigned device);
+    void suspend(unsigned device, bool noflush);
+    void resume(unsigned device, bool noflush);
+    void resumed(unsigned device);
+    void set_rows(unsigned device, const Rows& rows);
+    void undo(unsigned device);
+    void move_wholly();
+    void begin_together(unsigned device);
+    void go_on_together();
+    void check_quiet(unsigned device);
+
+    dmcore::Random& random_;
+    Trace& trace_;
+    Machine& machine_;
+    Stacks& stacks_;
+    Ledger& ledger_;
+    const bool retries_;
+    std::vector<Device> devices_;
+    std::optional<unsigned> moving_;  // Waits until nothing is under way there, then moves.
+    std::vector<unsigned> together_;  // Parents first; a step at a time.
+    std::size_t together_at_ = 0;
+    bool together_noflush_ = false;
+    bool together_resumes_ = false;
+};
+
+}  // namespace sim
