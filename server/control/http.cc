@@ -10,7 +10,6 @@
 #include <exception>
 
 #include "dmcore/target.h"
-#include "dmcore/target.h"
 #include "server/control/access.h"
 #include "server/control/changes.h"
 #include "server/control/limits.h"
