@@ -10,9 +10,9 @@ namespace server::replay {
 
 /// Where a replay begins and ends.
 struct Span {
-    std::uint64_t from = 0;              // First entry.
-    std::optional<std::uint64_t> to;     // Number of the entry after the last; none: all.
-    std::optional<std::string> to_mark;  // The first mark of this name, itself included, instead.
+    std::uint64_t from = 0;                // First entry.
+    std::optional<std::uint64_t> to{};     // Number of the entry after the last; none: all.
+    std::optional<std::string> to_mark{};  // The first mark of this name, itself included, instead.
 };
 
 /// Does the writes and discards of part of a log again, onto `target`, and syncs it. Nothing is

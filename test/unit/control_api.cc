@@ -84,7 +84,7 @@ TEST_CASE("api: a table is asked for as dm text or as rows that say all") {
     CHECK(asked.body("/v1/devices/joined/table", {{"format", "json"}}).at("table").size() == 2);
     CHECK(asked.body("/v1/devices/remote/table", {{"format", "json"}}).at("table").empty());
     check_problem(asked.get("/v1/devices/flaky/table", {{"format", "yml"}}), 400, "bad-format",
-                  "there is no table format 'yml'");
+                  "there is no format 'yml'");
 }
 
 TEST_CASE("api: status is text") {

@@ -1,0 +1,59 @@
+// Who is connected to a running server: Running's side of Live.
+#include <algorithm>
+
+#include "server/running.h"
+
+namespace server {
+namespace {
+
+constexpr std::chrono::milliseconds poll_interval{5};
+
+ClientInfo info_of(const Connection& connection) {
+    ClientInfo info;
+    info.id = connection.id();
+    info.peer = connection.peer().name;
+    if (connection.entered() != nullptr) info.export_name = connection.entered()->spec().name;
+    info.in_flight = connection.requests_in_flight();
+    info.closing = connection.closed();
+    return info;
+}
+
+}  // namespace
+
+std::vector<ClientInfo> Running::clients() {
+    std::vector<ClientInfo> infos;
+    for (unsigned i = 0; i < shards_.shards(); ++i) {
+        run_on_shard(i, [&] {
+            for (const auto& each : shards_[i].connections()) infos.push_back(info_of(*each));
+        });
+    }
+    std::ranges::sort(infos, {}, &ClientInfo::id);
+    return infos;
+}
+
+/// A connection is removed from its shard when nothing of its session is below any more [O-2].
+bool Running::drop_client(std::uint64_t id) {
+    const auto drop_on = [this, id](Shard& shard) {
+        bool found = false;
+        run_on_shard(shard.index(), [&] {
+            const auto all = shard.connections();  // A copy: it may remove itself.
+            for (const auto& each : all) {
+                if (each->id() != id) continue;
+                found = true;
+                each->drop();
+            }
+        });
+        return found;
+    };
+    bool found = false;
+    for (unsigned i = 0; i < shards_.shards(); ++i) {
+        while (drop_on(shards_[i])) {
+            found = true;
+            refuse_if_stopping();
+            std::this_thread::sleep_for(poll_interval);
+        }
+    }
+    return found;
+}
+
+}  // namespace server
