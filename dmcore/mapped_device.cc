@@ -107,14 +107,17 @@ void MappedDevice::message(std::uint64_t sector, std::vector<std::string> words,
 void MappedDevice::swap(Then then) {
     auto tables = std::make_shared<TableSet>(std::exchange(resuming_, {}));
     live_ = tables->shared;
-    ++event_number_;
     for_each_lane(
         [this, tables](Lane& lane) {
             for (unsigned i = 0; i < lanes_.size(); ++i) {
                 if (lanes_[i].get() == &lane) lane.swap(std::move(tables->lanes[i]), tables->keep);
             }
         },
-        [this, then = std::move(then)] { undo_suspend(then); });
+        [this, then = std::move(then)] {
+            ++event_number_;
+            on_event_();
+            undo_suspend(then);
+        });
 }
 
 void MappedDevice::stats(std::function<void(DeviceStats)> then) {

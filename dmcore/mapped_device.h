@@ -52,8 +52,10 @@ class MappedDevice {
     }
     /// All tables that there are: in the two slots, or on the way from one to the other.
     std::vector<const TableShared*> tables() const;
-    /// Rises at each swap.
+    /// Rises at each swap, once the new table is there.
     std::uint64_t event_number() const noexcept { return event_number_; }
+    /// Called after each rise of event_number(), on the control thread.
+    void on_event(Then call) { on_event_ = std::move(call); }
     const DeviceOptions& options() const noexcept { return options_; }
 
     /// Puts a table into the inactive slot, in place of one that is there.
@@ -98,6 +100,7 @@ class MappedDevice {
     bool suspended_ = false;
     std::uint64_t suspend_round_ = 0;  // Tells an undone suspend's answers from a later one's.
     std::uint64_t event_number_ = 0;
+    Then on_event_ = [] {};
 };
 
 }  // namespace dmcore

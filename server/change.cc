@@ -102,6 +102,7 @@ std::string Running::message(const std::string& device, std::uint64_t sector,
 }
 
 void Running::end_steps() {
+    events_.end();
     run_on_control([this] {
         for (auto& [name, steps] : steps_) steps.end();
     });

@@ -42,6 +42,11 @@ DeviceInfo Running::describe(dmcore::MappedDevice& device) {
         info.inactive_table = device.has_inactive_table();
         info.read_only = device.options().read_only;
         info.event_number = device.event_number();
+        if (const dmcore::Table* table = device.inactive()) {
+            for (const auto& below : table->lowers()) {
+                info.inactive_below.push_back(below.device->name());
+            }
+        }
         device.stats([&](dmcore::DeviceStats stats) {
             info.stats = std::move(stats);
             described.set_value();

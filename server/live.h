@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <stdexcept>
@@ -30,9 +31,10 @@ struct DeviceInfo {
     std::uint64_t targets = 0;     // Rows of the live table.
     std::uint64_t event_number = 0;
     std::uint64_t size_sectors = 0;
-    std::vector<std::string> target_types;  // Of the rows, each kind once, in order.
-    std::string state;                      // "up, 6.4s left" of the first row that has one.
-    std::vector<std::string> below;         // Names of what it stands on, each once.
+    std::vector<std::string> target_types;    // Of the rows, each kind once, in order.
+    std::string state;                        // "up, 6.4s left" of the first row that has one.
+    std::vector<std::string> below;           // Names of what it stands on, each once...
+    std::vector<std::string> inactive_below;  // ...and of what its inactive table would.
     dmcore::DeviceStats stats;
 };
 
@@ -43,6 +45,15 @@ struct ServedExport {
     bool read_only = false;
     std::string description;
     std::uint32_t connections = 0;
+};
+
+/// A connection to the NBD server.
+struct ClientInfo {
+    std::uint64_t id = 0;                    // Never used again while the program runs.
+    std::string peer;                        // "127.0.0.1:40812", or "unix"
+    std::optional<std::string> export_name;  // None: it is still negotiating.
+    std::size_t in_flight = 0;               // Its requests.
+    bool closing = false;                    // Closed; a store still holds requests of it.
 };
 
 /// One part of a health answer.
@@ -87,11 +98,19 @@ class Live {
     virtual std::vector<StoreInfo> stores() = 0;
     virtual std::vector<DeviceInfo> devices() = 0;
     virtual std::vector<ServedExport> exports() = 0;
+    virtual std::vector<ClientInfo> clients() = 0;
+    /// Closes a connection. Returns when nothing of it can reach a store any more, for as long as
+    /// that takes [O-2]. False: there is no such connection. Throws StepError.
+    virtual bool drop_client(std::uint64_t id) = 0;
     /// Text of a table, one line a row; nothing if there is no such device; empty without a table
     /// in that slot.
     virtual std::optional<std::string> table_text(const std::string& device, dmcore::TextForm form,
                                                   Slot slot) = 0;
     virtual std::optional<std::string> status_text(const std::string& device, Slot slot) = 0;
+    /// Waits until the device's event number is not `seen` any more, but only until `until`. What
+    /// it is then. Throws StepError.
+    virtual std::uint64_t wait_event(const std::string& device, std::uint64_t seen,
+                                     std::chrono::steady_clock::time_point until) = 0;
 
     // dm's own steps on one device (dm-semantics 5), each done when the call returns. They throw
     // StepError. Different threads may take steps on one device at the same time; see DeviceSteps

@@ -100,6 +100,7 @@ void Running::open_device(const config::DeviceSpec& spec) {
         fail_at(spec.place.of(error.row, error.word, error.part), error.slug,
                 "device '" + spec.name + "': " + error.message, error.help);
     }
+    devices_.back()->on_event([this] { events_.ring(); });
     steps_.try_emplace(spec.name, *devices_.back());
     resume(spec.name, false);
 }

@@ -14,6 +14,7 @@
 #include "config/spec.h"
 #include "dmcore/mapped_device.h"
 #include "server/device_steps.h"
+#include "server/event_bell.h"
 #include "server/exports.h"
 #include "server/live.h"
 #include "server/net/listener.h"
@@ -47,7 +48,7 @@ class Running final : public Live {
     void listen(const std::vector<config::ListenSpec>& addresses);
     std::vector<std::string> uris() const;
 
-    /// Ends every suspend and resume that waits, and refuses more: to be called before drain().
+    /// Ends every step and call that waits, and refuses more: to be called before drain().
     void end_steps();
 
     /// Stops accepting, answers what is in flight for up to `drain`, ends the rest, lets the
@@ -57,9 +58,13 @@ class Running final : public Live {
     std::vector<StoreInfo> stores() override;
     std::vector<DeviceInfo> devices() override;
     std::vector<ServedExport> exports() override;
+    std::vector<ClientInfo> clients() override;
+    bool drop_client(std::uint64_t id) override;
     std::optional<std::string> table_text(const std::string& device, dmcore::TextForm form,
                                           Slot slot) override;
     std::optional<std::string> status_text(const std::string& device, Slot slot) override;
+    std::uint64_t wait_event(const std::string& device, std::uint64_t seen,
+                             std::chrono::steady_clock::time_point until) override;
     void load(const std::string& device, const config::TableText& table) override;
     void clear(const std::string& device) override;
     void suspend(const std::string& device, bool noflush) override;
@@ -85,6 +90,7 @@ class Running final : public Live {
     dmcore::MappedDevice* find_device(const std::string& name);
     const config::DeviceSpec& known(const std::string& device) const;
     std::vector<config::Standing> standing();
+    void refuse_if_stopping() const;
     void take_step(const std::string& device,
                    const std::function<void(DeviceSteps&, DeviceSteps::Done)>& step);
     void run_on_control(const std::function<void()>& what);
@@ -106,6 +112,7 @@ class Running final : public Live {
     std::vector<std::unique_ptr<dmcore::MappedDevice>>
         devices_;                               // Made in the order of the file's build_order.
     std::map<std::string, DeviceSteps> steps_;  // Used on the control thread, once all are there.
+    EventBell events_;                          // Rung when a device's event number has changed.
     std::mutex loading_;                        // One load at a time: each is judged by the others.
     std::shared_ptr<const ExportTable> exports_;
     std::vector<std::unique_ptr<Listener>> listeners_;

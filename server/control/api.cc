@@ -6,7 +6,9 @@
 
 #include "config/closest.h"
 #include "config/diagnostic.h"
+#include "config/values.h"
 #include "server/control/json.h"
+#include "server/control/limits.h"
 #include "server/control/steps.h"
 
 namespace server::control {
@@ -14,6 +16,7 @@ namespace {
 
 constexpr std::string_view problem_type = "application/problem+json";
 constexpr std::string_view devices_path = "/v1/devices/";
+constexpr std::string_view clients_path = "/v1/clients/";
 
 Response json_answer(const Json& body) {
     return {.body = dump(body)};
@@ -81,6 +84,20 @@ Response list_exports(Live& live, const Request&) {
         list.push_back(json_of(served, lost_at_exit.contains(served.device)));
     }
     return json_answer({{"exports", std::move(list)}});
+}
+
+Response list_clients(Live& live, const Request&) {
+    Json list = Json::array();
+    for (const ClientInfo& client : live.clients()) list.push_back(json_of(client));
+    return json_answer({{"clients", std::move(list)}});
+}
+
+/// /v1/clients/C
+Response drop_client(Live& live, const Request& request) {
+    const std::string word = request.path.substr(clients_path.size());
+    const auto id = config::parse_count(word, UINT64_MAX);
+    if (id && live.drop_client(*id)) return json_answer({{"dropped", *id}});
+    return problem(404, "no-such-client", "there is no client " + config::quoted(word));
 }
 
 /// 200 while all parts are good. The parts are listed when asked for, or when one is not.
@@ -157,14 +174,51 @@ Response device_status(Live& live, const std::string& name, const Request& reque
     return text ? text_answer(*text) : no_such_device(live, name);
 }
 
+/// By name, in the order of the table.
+Response device_deps(Live& live, const std::string& name, const Request& request) {
+    for (const DeviceInfo& device : live.devices()) {
+        if (device.name != name) continue;
+        const bool inactive = slot(request) == Slot::inactive;
+        return json_answer({{"deps", inactive ? device.inactive_below : device.below}});
+    }
+    return no_such_device(live, name);
+}
+
+/// A value of the query, as `parse` reads it.
+template <class Parse>
+auto query_value(const Request& request, const std::string& key, Parse parse) {
+    const auto given = request.query.find(key);
+    auto value = parse(given == request.query.end() ? std::string() : given->second);
+    if (!value) {
+        throw Refused{
+            problem(400, "bad-" + key, key + ": " + value.error().message, value.error().help)};
+    }
+    return *value;
+}
+
+/// `?event=N&timeout=5s`: answers with the event number once it is not N any more, or after a while
+/// with N; ask again then.
+Response device_wait(Live& live, const std::string& name, const Request& request) {
+    const std::uint64_t seen = query_value(request, "event", [](const std::string& word) {
+        return config::parse_count(word, UINT64_MAX);
+    });
+    std::chrono::nanoseconds time = limits::wait_time_max;
+    if (request.query.contains("timeout")) {
+        time = std::min<std::chrono::nanoseconds>(
+            time, query_value(request, "timeout", config::parse_duration));
+    }
+    const auto until = std::chrono::steady_clock::now() + time;
+    return json_answer({{"event_number", live.wait_event(name, seen, until)}});
+}
+
 struct Route {
     std::string_view path;
     Response (*answer)(Live&, const Request&);
 };
 constexpr Route routes[] = {
-    {"/v1/devices", list_devices}, {"/v1/stores", list_stores},
-    {"/v1/exports", list_exports}, {"/livez", livez},
-    {"/readyz", readyz},           {"/startupz", startupz},
+    {"/v1/devices", list_devices}, {"/v1/stores", list_stores}, {"/v1/exports", list_exports},
+    {"/v1/clients", list_clients}, {"/livez", livez},           {"/readyz", readyz},
+    {"/startupz", startupz},
 };
 
 /// What can be asked of one device: /v1/devices/D/PART.
@@ -178,6 +232,8 @@ constexpr DeviceRoute device_routes[] = {
     {"GET", "table", device_table},
     {"GET", "status", device_status},
     {"GET", "stats", device_stats},
+    {"GET", "deps", device_deps},
+    {"GET", "wait", device_wait},
     {"POST", "suspend", suspend_device},
     {"POST", "resume", resume_device},
     {"POST", "load", load_device},
@@ -231,6 +287,10 @@ Response answer_device(Live& live, const Request& request) {
 
 Response dispatch(Live& live, const Request& request) {
     if (request.path.starts_with(devices_path)) return answer_device(live, request);
+    if (request.path.starts_with(clients_path)) {
+        return request.method == "DELETE" ? drop_client(live, request)
+                                          : wrong_method(request.method, "DELETE");
+    }
     for (const Route& route : routes) {
         if (route.path != request.path) continue;
         return looks(request.method) ? route.answer(live, request)
@@ -240,6 +300,16 @@ Response dispatch(Live& live, const Request& request) {
 }
 
 }  // namespace
+
+Needs needs_of(const std::string& method, const std::string& path) {
+    using Thread = Needs::Thread;
+    const bool table = path.ends_with("/load");
+    const bool waits = path.ends_with("/wait") || path.ends_with("/suspend");
+    return {.body_bytes_max = table ? limits::table_bytes_max : limits::body_bytes_max,
+            .thread = waits           ? Thread::of_wait
+                      : looks(method) ? Thread::shared
+                                      : Thread::of_change};
+}
 
 Response problem(unsigned status, const std::string& slug, const std::string& title,
                  const std::string& detail) {
@@ -253,6 +323,8 @@ Response Api::answer(const Request& request) noexcept {
         return dispatch(live_, request);
     } catch (const Refused& refused) {
         return refused.answer;
+    } catch (const StepError& error) {  // Of no device: the server is stopping.
+        return problem(503, error.slug, error.what(), error.help);
     } catch (const BadTable& bad) {
         return problem(bad);
     } catch (const dmcore::TableError& error) {

@@ -11,7 +11,8 @@
 
 #include "dmcore/target.h"
 #include "server/control/access.h"
-#include "server/control/changes.h"
+#include "server/control/api.h"
+#include "server/control/calls.h"
 #include "server/control/limits.h"
 #include "server/net/sockets.h"
 
@@ -20,13 +21,9 @@ namespace {
 
 /// A request on its way in. MHD calls again and again with the same one.
 struct Incoming {
-    bool changes = false;
-    std::string body;
-    std::optional<Response> answer{};  // Of a change, once it is done.
-
-    std::size_t bytes_max() const {
-        return changes ? limits::change_bytes_max : limits::body_bytes_max;
-    }
+    Needs needs;
+    std::string body{};
+    std::optional<Response> answer{};  // Of a call on a thread of its own, once it is done.
 };
 
 std::string header(MHD_Connection* connection, const char* name) {
@@ -95,17 +92,19 @@ class ControlServer::Listener {
                              std::size_t* data_bytes, void** incoming) noexcept;
     static void completed(void*, MHD_Connection*, void** incoming, MHD_RequestTerminationCode);
 
-    MHD_Result begin(MHD_Connection* connection, const char* method, void** incoming) const;
+    MHD_Result begin(MHD_Connection* connection, const char* url, const char* method,
+                     void** incoming) const;
     MHD_Result finish(MHD_Connection* connection, const char* url, const char* method,
                       Incoming& incoming);
-    MHD_Result change(MHD_Connection* connection, Request request, Incoming& incoming);
+    MHD_Result call(MHD_Connection* connection, Request request, Incoming& incoming);
 
     const Handler& handler_;
     std::string path_;
     TcpRules rules_;
     struct stat file_ {};
     MHD_Daemon* daemon_ = nullptr;
-    ChangeThreads changes_;
+    CallThreads changes_{limits::changes_max};
+    CallThreads waits_{limits::waits_max};
 };
 
 ControlServer::Listener::Listener(const Handler& handler, Socket socket, std::string path,
@@ -128,6 +127,7 @@ ControlServer::Listener::Listener(const Handler& handler, Socket socket, std::st
 
 ControlServer::Listener::~Listener() {
     changes_.stop();  // A connection that waits must not meet the end of its daemon.
+    waits_.stop();
     MHD_stop_daemon(daemon_);
     struct stat now {};
     // A server that took the path over keeps its file.
@@ -141,10 +141,10 @@ MHD_Result ControlServer::Listener::called(void* self, MHD_Connection* connectio
                                            std::size_t* data_bytes, void** incoming) noexcept {
     Listener& listener = *static_cast<Listener*>(self);
     try {
-        if (*incoming == nullptr) return listener.begin(connection, method, incoming);
+        if (*incoming == nullptr) return listener.begin(connection, url, method, incoming);
         Incoming& request = *static_cast<Incoming*>(*incoming);
         if (*data_bytes == 0) return listener.finish(connection, url, method, request);
-        if (request.body.size() + *data_bytes > request.bytes_max()) return MHD_NO;
+        if (request.body.size() + *data_bytes > request.needs.body_bytes_max) return MHD_NO;
         request.body.append(data, *data_bytes);
         *data_bytes = 0;
         return MHD_YES;
@@ -160,8 +160,8 @@ void ControlServer::Listener::completed(void*, MHD_Connection*, void** incoming,
 }
 
 /// Headers are in, the body is not.
-MHD_Result ControlServer::Listener::begin(MHD_Connection* connection, const char* method,
-                                          void** incoming) const {
+MHD_Result ControlServer::Listener::begin(MHD_Connection* connection, const char* url,
+                                          const char* method, void** incoming) const {
     Caller caller{.uid = {},
                   .method = method,
                   .host = header(connection, "Host"),
@@ -172,11 +172,11 @@ MHD_Result ControlServer::Listener::begin(MHD_Connection* connection, const char
     }
     if (const auto refusal = refused(caller, ::geteuid(), rules_))
         return send(connection, *refusal);
-    auto request = std::make_unique<Incoming>(Incoming{.changes = !looks(method), .body = {}});
-    if (body_too_long(connection, request->bytes_max())) {
-        return send(connection,
-                    problem(413, "body-too-long", "the body is too long",
-                            "at most " + std::to_string(request->bytes_max()) + " bytes"));
+    auto request = std::make_unique<Incoming>(Incoming{.needs = needs_of(method, url)});
+    const std::size_t bytes_max = request->needs.body_bytes_max;
+    if (body_too_long(connection, bytes_max)) {
+        return send(connection, problem(413, "body-too-long", "the body is too long",
+                                        "at most " + std::to_string(bytes_max) + " bytes"));
     }
     *incoming = request.release();
     return MHD_YES;
@@ -191,21 +191,23 @@ MHD_Result ControlServer::Listener::finish(MHD_Connection* connection, const cha
                     .body = std::move(incoming.body),
                     .content_type = content_type(connection)};
     MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, &add_query, &request.query);
-    if (incoming.changes) return change(connection, std::move(request), incoming);
+    if (incoming.needs.thread != Needs::Thread::shared) {
+        return call(connection, std::move(request), incoming);
+    }
     return send(connection, handler_(request));
 }
 
 /// The connection rests until there is an answer, then MHD asks finish() again.
-MHD_Result ControlServer::Listener::change(MHD_Connection* connection, Request request,
-                                           Incoming& incoming) {
+MHD_Result ControlServer::Listener::call(MHD_Connection* connection, Request request,
+                                         Incoming& incoming) {
     MHD_suspend_connection(connection);
-    const bool started =
-        changes_.start([this, connection, &incoming, request = std::move(request)] {
-            incoming.answer = handler_(request);
-            MHD_resume_connection(connection);
-        });
+    CallThreads& threads = incoming.needs.thread == Needs::Thread::of_wait ? waits_ : changes_;
+    const bool started = threads.start([this, connection, &incoming, request = std::move(request)] {
+        incoming.answer = handler_(request);
+        MHD_resume_connection(connection);
+    });
     if (!started) {
-        incoming.answer = problem(503, "busy", "too many changes wait, or the server is stopping",
+        incoming.answer = problem(503, "busy", "too many calls wait, or the server is stopping",
                                   "a suspend that waits for I/O is taken back by a resume");
         MHD_resume_connection(connection);
     }

@@ -115,6 +115,14 @@ Json json_of(const ServedExport& served, bool is_volatile) {
             {"connections", served.connections}};
 }
 
+Json json_of(const ClientInfo& client) {
+    return {{"id", client.id},
+            {"peer", client.peer},
+            {"export", client.export_name ? Json(*client.export_name) : Json()},
+            {"in_flight", client.in_flight},
+            {"closing", client.closing}};
+}
+
 Json json_of(std::span<const HealthPart> parts) {
     Json json = Json::array();
     for (const HealthPart& part : parts) {

@@ -21,6 +21,8 @@ Json json_of(const DeviceInfo& device);
 Json json_of(const StoreInfo& store);
 /// `is_volatile`: its data ends with the process, because a memory store is below.
 Json json_of(const ServedExport& served, bool is_volatile);
+/// `export` is null while the client negotiates.
+Json json_of(const ClientInfo& client);
 Json json_of(std::span<const HealthPart> parts);
 
 /// Rows of dm table text as objects. `args` stays text, which a table file may hold as well.

@@ -1,7 +1,7 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
-#include <ctime>
 
 /// Every bound of the control plane. They hold for each listener, so that strangers on TCP can't
 /// keep the owner of the unix socket out.
@@ -13,9 +13,14 @@ inline constexpr unsigned threads = 4;
 inline constexpr unsigned idle_seconds_max = 30;
 inline constexpr std::size_t connection_bytes = 16U << 10;  // Request line, headers, reply headers.
 inline constexpr std::size_t body_bytes_max = 64U << 10;
-/// Of a change: a table is as long as a table file may be.
-inline constexpr std::size_t change_bytes_max = 16U << 20;
+inline constexpr int body_depth_max = 16;  // Of JSON.
+/// A table is as long and as deep as a table file may be.
+inline constexpr std::size_t table_bytes_max = 16U << 20;
+inline constexpr int table_depth_max = 64;
 /// At work at a time. Each has a thread, because it may wait for I/O.
 inline constexpr unsigned changes_max = 64;
+/// Calls that wait until something happens. They take no place from the changes that end them.
+inline constexpr unsigned waits_max = 64;
+inline constexpr std::chrono::seconds wait_time_max{30};
 
 }  // namespace server::control::limits

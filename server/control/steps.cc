@@ -5,32 +5,58 @@
 #include "config/closest.h"
 #include "config/dm_text.h"
 #include "server/control/json.h"
+#include "server/control/limits.h"
 
 namespace server::control {
 namespace {
 
 constexpr unsigned unprocessable = 422;
+constexpr std::string_view yaml_type = "application/yaml";
 
 [[noreturn]] void refuse(const std::string& slug, const std::string& title,
                          const std::string& detail = {}) {
     throw Refused{problem(400, slug, title, detail)};
 }
 
+Json parse_json(const std::string& text, int depth_max) {
+    using Event = Json::parse_event_t;
+    bool too_deep = false;
+    const auto look = [&](int around, Event event, Json&) {
+        const bool begins = event == Event::object_start || event == Event::array_start;
+        too_deep = too_deep || (begins && around >= depth_max);
+        return !too_deep;
+    };
+    Json body = Json::parse(text, look, false);
+    if (too_deep) {
+        refuse("too-deep",
+               "the body is nested more than " + std::to_string(depth_max) + " levels deep");
+    }
+    if (body.is_discarded()) refuse("bad-body", "the body is not JSON");
+    return body;
+}
+
+std::string keys_text(std::span<const std::string_view> keys) {
+    if (keys.empty()) return "this step takes no keys";
+    std::string text = "the keys are";
+    for (const std::string_view key : keys) text.append(" ").append(key);
+    return text;
+}
+
 /// The body; an empty one says as much as {}.
-Json read_body(const Request& request, std::span<const std::string_view> keys) {
+Json read_body(const Request& request, std::span<const std::string_view> keys,
+               int depth_max = limits::body_depth_max) {
     if (request.content_type != "application/json") {
         throw Refused{problem(415, "wrong-content-type", "a change is asked for in JSON",
                               "send Content-Type: application/json")};
     }
     if (request.body.empty()) return Json::object();
-    Json body = Json::parse(request.body, nullptr, false);
-    if (body.is_discarded()) refuse("bad-body", "the body is not JSON");
+    Json body = parse_json(request.body, depth_max);
     if (!body.is_object()) refuse("bad-body", "the body is not an object", "write it like {}");
     for (const auto& [key, value] : body.items()) {
         if (std::ranges::find(keys, key) != keys.end()) continue;
         const std::string meant = config::did_you_mean(key, keys);
         refuse("unknown-key", "there is no key " + config::quoted(key),
-               meant.empty() ? "see the manual of the control API" : meant);
+               meant.empty() ? keys_text(keys) : meant);
     }
     return body;
 }
@@ -42,6 +68,28 @@ bool read_noflush(const Request& request) {
     const Json flush = body.value("flush", Json(true));
     if (!flush.is_boolean()) refuse("bad-value", "flush is true or false");
     return !flush.get<bool>();
+}
+
+/// A table in YAML comes as it is; one in JSON, or dm text in JSON.
+config::TableText read_table(const Request& request) {
+    static constexpr std::string_view keys[] = {"table", "map", "dm"};
+    if (request.content_type == yaml_type) {
+        return {.form = config::TableText::Form::segments, .text = request.body};
+    }
+    const Json body = read_body(request, keys, limits::table_depth_max);
+    config::TableText table;
+    if (body.contains("dm") == body.contains("table") || (body.contains("dm") && body.size() > 1)) {
+        refuse("bad-body", "a table is given as 'table' or as 'dm'",
+               R"(write {"dm":"0 8 zero"} or {"table":[{"length":8,"target":"zero"}]})");
+    }
+    if (body.contains("dm")) {
+        if (!body.at("dm").is_string()) refuse("bad-value", "dm is text");
+        table.text = body.at("dm").get<std::string>();
+    } else {
+        table.form = config::TableText::Form::segments;
+        table.text = request.body;
+    }
+    return table;
 }
 
 Response state_of(Live& live, const std::string& device) {
@@ -63,21 +111,7 @@ Response resume_device(Live& live, const std::string& device, const Request& req
 }
 
 Response load_device(Live& live, const std::string& device, const Request& request) {
-    static constexpr std::string_view keys[] = {"table", "map", "dm"};
-    const Json body = read_body(request, keys);
-    config::TableText table;
-    if (body.contains("dm") == body.contains("table") || (body.contains("dm") && body.size() > 1)) {
-        refuse("bad-body", "a table is given as 'table' or as 'dm'",
-               R"(write {"dm":"0 8 zero"} or {"table":[{"length":8,"target":"zero"}]})");
-    }
-    if (body.contains("dm")) {
-        if (!body.at("dm").is_string()) refuse("bad-value", "dm is text");
-        table.text = body.at("dm").get<std::string>();
-    } else {
-        table.form = config::TableText::Form::segments;
-        table.text = request.body;
-    }
-    live.load(device, table);
+    live.load(device, read_table(request));
     return state_of(live, device);
 }
 
@@ -98,6 +132,7 @@ Response message_device(Live& live, const std::string& device, const Request& re
     for (auto& word : config::split_words(text.get<std::string>())) {
         words.push_back(std::move(word.text));
     }
+    if (words.empty()) refuse("bad-value", "the message has no words");
     return {.body = dump({{"text", live.message(device, sector.get<std::uint64_t>(), words)}})};
 }
 

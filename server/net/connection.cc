@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 
@@ -15,6 +16,8 @@
 
 namespace server {
 namespace {
+
+std::atomic<std::uint64_t> last_id{0};
 
 bool would_block(ssize_t result) noexcept {
     return result < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
@@ -76,7 +79,8 @@ class Connection::Offered final : public nbd::ExportList {
 
 Connection::Connection(Shard& shard, Socket socket, Peer peer,
                        std::shared_ptr<const ExportTable> exports, std::vector<std::string> offered)
-    : shard_(shard),
+    : id_(++last_id),
+      shard_(shard),
       socket_(std::move(socket)),
       peer_(std::move(peer)),
       exports_(std::move(exports)),

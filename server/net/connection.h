@@ -41,6 +41,17 @@ class Connection : public std::enable_shared_from_this<Connection> {
     void end_turn();
     /// The shard saw the other side close while this was paused.
     void on_hangup();
+    /// Closes now; what it asked for stays unanswered.
+    void drop() { close("as the control API was told to"); }
+
+    std::uint64_t id() const noexcept { return id_; }
+    const Peer& peer() const noexcept { return peer_; }
+    /// The export it uses; null while it negotiates.
+    const Export* entered() const noexcept { return export_.get(); }
+    std::size_t requests_in_flight() const noexcept {
+        return session_ == nullptr ? 0 : session_->in_flight();
+    }
+    bool closed() const noexcept { return closed_; }
     int descriptor() { return socket_.native_handle(); }
     /// It was paused by a bound of its session, which now leaves room.
     bool may_resume() const { return closed_ || session_->may_read(); }
@@ -67,6 +78,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     void close(std::string_view why);
     void retire();
 
+    const std::uint64_t id_;  // Of this process, from 1.
     Shard& shard_;
     Socket socket_;
     Peer peer_;

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <filesystem>
 #include <mutex>
 #include <string>
@@ -52,12 +54,24 @@ struct FakeLive : server::Live {
         far.uuid = "u-1";
         far.size_sectors = 1048576;
         far.below = {"far"};
+        far.inactive_below = {"flaky", "far"};
         return {joined, flaky, far};
     }
 
     std::vector<server::ServedExport> exports() override {
         return {{"", "flaky", 1U << 30, false, "", 2},
                 {"remote", "remote", 1U << 29, true, "over\x1bthere", 0}};
+    }
+
+    std::vector<server::ClientInfo> clients() override {
+        return {{1, "127.0.0.1:40812", "", 5, false},
+                {2, "unix", "remote", 0, true},
+                {7, "evil\x1b[2J", std::nullopt, 0, false}};
+    }
+    bool drop_client(std::uint64_t id) override {
+        const std::lock_guard lock(mutex_);
+        steps_.push_back("drop " + std::to_string(id));
+        return id == 1;
     }
 
     std::optional<std::string> table_text(const std::string& device, dmcore::TextForm form,
@@ -71,22 +85,44 @@ struct FakeLive : server::Live {
                " 1 drop_writes\n";
     }
 
-    std::optional<std::string> status_text(const std::string& device, server::Slot) override {
+    std::optional<std::string> status_text(const std::string& device, server::Slot slot) override {
+        if (slot == server::Slot::inactive && device == "remote") return "0 8 zero \n";
         if (device == "flaky") return "0 2097152 flakey\n";
         return device == "joined" || device == "remote" ? std::optional<std::string>("")
                                                         : std::nullopt;
     }
 
+    /// flaky's is 7 until somebody raises it.
+    std::uint64_t wait_event(const std::string& device, std::uint64_t seen,
+                             std::chrono::steady_clock::time_point until) override {
+        taken("wait", device, std::to_string(seen));
+        std::unique_lock lock(mutex_);
+        raised_.wait_until(lock, until, [&] { return flaky_event_ != seen; });
+        return flaky_event_;
+    }
+    void raise_event() {
+        const std::lock_guard lock(mutex_);
+        ++flaky_event_;
+        raised_.notify_all();
+    }
+
     void load(const std::string& device, const config::TableText& table) override {
-        taken("load", device, table.text);
+        const bool dm = table.form == config::TableText::Form::dm;
+        taken("load", device, (dm ? "dm " : "segments ") + table.text);
         if (table.text.find("bad") == std::string::npos) return;
         config::Diagnostics found;
-        found.error({}, {"unknown-target", "there is no target 'bad'", {}, {}});
+        const config::Source source("table", "0 8 bad\n");
+        found.error({&source, 1, 5, 3},
+                    {"unknown-target", "there is no target 'bad'", "what?", {}});
         throw server::BadTable(std::move(found));
     }
     void clear(const std::string& device) override { taken("clear", device); }
     void suspend(const std::string& device, bool noflush) override {
         taken("suspend", device, noflush ? "noflush" : "flush");
+        if (device == "joined") {
+            throw server::StepError(server::StepError::Kind::wrong_state, "taken-back",
+                                    "a resume took back the suspend of 'joined'");
+        }
     }
     void resume(const std::string& device, bool noflush) override {
         taken("resume", device, noflush ? "noflush" : "flush");
@@ -124,6 +160,8 @@ struct FakeLive : server::Live {
     }
 
     std::mutex mutex_;
+    std::condition_variable raised_;
+    std::uint64_t flaky_event_ = 7;
     std::vector<std::string> steps_;
 
     std::vector<server::HealthPart> part(const std::string& name) const {

@@ -233,3 +233,59 @@ TEST_CASE("control server: a call that waits does not hold up a probe") {
     go.notify_all();
     CHECK(slow.receive_all().starts_with("HTTP/1.1 200 "));
 }
+
+TEST_CASE("control server: as many suspends as may wait keep neither probes nor a resume out") {
+    // The way out of a suspend behind stuck I/O is a resume; it must find a thread.
+    ScratchFolder folder;
+    const std::string path = folder / "c";
+    std::atomic<unsigned> waiting = 0;
+    std::atomic<bool> resumed = false;
+    ControlServer server([&](const Request& request) {
+        if (request.path.ends_with("/suspend")) {
+            ++waiting;
+            resumed.wait(false);
+        } else if (request.path.ends_with("/resume")) {
+            resumed = true;
+            resumed.notify_all();
+        }
+        return Response{};
+    });
+    server.listen_unix(path, 0600);
+    const auto ask = [&](const std::string& line) {
+        auto peer = std::make_unique<Peer>(path);
+        peer->send(line + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        return peer;
+    };
+    std::vector<std::unique_ptr<Peer>> suspends;
+    for (unsigned number = 0; number < limits::waits_max; ++number) {
+        suspends.push_back(ask("POST /v1/devices/d/suspend"));
+    }
+    while (waiting < limits::waits_max) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    const std::string busy = ask("POST /v1/devices/d/suspend")->receive_all();
+    CHECK(busy.starts_with("HTTP/1.1 503 "));
+    CHECK(busy.find("taken back by a resume") != std::string::npos);
+    CHECK(ask("GET /livez")->receive_all().starts_with("HTTP/1.1 200 "));
+    CHECK(ask("POST /v1/devices/d/resume")->receive_all().starts_with("HTTP/1.1 200 "));
+    for (const auto& each : suspends) CHECK(each->receive_all().starts_with("HTTP/1.1 200 "));
+}
+
+TEST_CASE("control server: a table may be as long as a table file, and no longer") {
+    // Everything else keeps to 64 KiB.
+    ScratchFolder folder;
+    const std::string path = folder / "c";
+    ControlServer server([](const Request& request) {
+        return Response{.body = std::to_string(request.body.size())};
+    });
+    server.listen_unix(path, 0600);
+    const auto post = [&](const std::string& step, std::size_t bytes, const std::string& body) {
+        const Peer peer(path);
+        peer.send("POST /v1/devices/d/" + step + " HTTP/1.1\r\nHost: localhost\r\n" +
+                  "Connection: close\r\nContent-Length: " + std::to_string(bytes) + "\r\n\r\n" +
+                  body);
+        return peer.receive_all();
+    };
+    const std::size_t most = limits::table_bytes_max;
+    CHECK(post("load", most, std::string(most, 'x')).ends_with("\r\n\r\n" + std::to_string(most)));
+    CHECK(post("load", most + 1, "").starts_with("HTTP/1.1 413 "));
+    CHECK(post("message", limits::body_bytes_max + 1, "").starts_with("HTTP/1.1 413 "));
+}
