@@ -2,21 +2,29 @@
 
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
-#include <functional>
 
 #include "config/closest.h"
 #include "config/diagnostic.h"
 #include "config/values.h"
+#include "server/cli/command_line.h"
 #include "server/cli/embedded.h"
 #include "server/cli/exit.h"
-#include "server/cli/verbs.h"
 
 namespace server::cli {
 namespace {
 
 constexpr unsigned shards_max = 256;
+
+constexpr const char* exit_codes =
+    "\nExit codes:\n"
+    "  0    done\n"
+    "  1    failed: a table is not good, a request was refused\n"
+    "  2    wrong usage\n"
+    "  3    no server answers at the control address\n"
+    "  4    there is no such device, export, client or target\n"
+    "  5    refused because something is in use\n"
+    "  124  `wait --timeout` ran out\n";
 
 /// Help with the examples first.
 class ExamplesFirst : public CLI::Formatter {
@@ -26,7 +34,7 @@ class ExamplesFirst : public CLI::Formatter {
         if (mode == CLI::AppFormatMode::Sub) return make_expanded(app);
         return make_description(app) + "\nExamples:\n" + make_footer(app) + "\n" +
                make_usage(app, std::move(name)) + make_positionals(app) + make_groups(app, mode) +
-               make_subcommands(app, mode);
+               make_subcommands(app, mode) + (app->get_parent() == nullptr ? exit_codes : "");
     }
 };
 
@@ -41,52 +49,49 @@ std::string version_text() {
            std::string(embedded::build_type);
 }
 
-template <class Value>
-CLI::Option* add_word(CLI::App& verb, const std::string& name, Value& value,
-                      const std::string& text) {
-    return verb.add_option(name, value, text)->type_name("");
+std::vector<std::string> options_of(const CLI::App& app) {
+    std::vector<std::string> names;
+    for (const CLI::Option* option : app.get_options()) {
+        for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    }
+    return names;
 }
 
-/// The verbs and options, and what the user asked for.
-class CommandLine {
-  public:
-    CommandLine();
-    int run(std::vector<std::string> arguments, std::ostream& out, std::ostream& err);
+std::vector<std::string> verbs_of(const CLI::App& app) {
+    std::vector<std::string> names;
+    for (const CLI::App* verb : app.get_subcommands({})) {
+        names.push_back(verb->get_name());
+        for (const std::string& alias : verb->get_aliases()) names.push_back(alias);
+    }
+    return names;
+}
 
-  private:
-    using Verb = std::function<int(Console&)>;
-    using LookVerb = int (*)(const LookArgs&, Console&);
+/// What follows "--" in a message is no option. A backslash makes it a word for CLI11, which ends a
+/// verb there, and nothing else for dm, which takes it off again [T-6].
+void keep_words_of_message(std::vector<std::string>& arguments) {
+    const auto mark = std::ranges::find(arguments, "--");
+    if (mark == arguments.end() || std::find(arguments.begin(), mark, "message") == mark) return;
+    for (auto word = arguments.erase(mark); word != arguments.end(); ++word) {
+        if (word->starts_with('-')) word->insert(0, "\\");
+    }
+}
 
-    CLI::App* add_verb(const std::string& name, const std::string& text,
-                       const std::string& examples, Verb verb);
-    CLI::App* add_looking_verb(const std::string& name, const std::string& text,
-                               const std::string& examples, LookVerb verb);
-    void add_common(CLI::App& app);
-    void add_control(CLI::App& app);
-    void add_json(CLI::App& verb) { verb.add_flag("--json", json_, "print JSON"); }
-    void add_device(CLI::App& verb) { add_word(verb, "DEVICE", look_.name, "all if left out"); }
-    void add_server_options(CLI::App& verb);
-    void add_serving();
-    void add_check();
-    void add_looking();
-    void add_replay();
-    void add_rest();
+/// Names what was meant by a word that means nothing, or says what else to do; may be empty.
+std::string advice(const std::string& verb, const std::string& word,
+                   const std::vector<std::string>& known) {
+    const std::vector<std::string_view> names(known.begin(), known.end());
+    if (word == "--nolockfs") return "leave it out: there is no file system here to freeze";
+    std::string meant = config::did_you_mean(word, names);
+    if (meant.empty() && verb == "message") meant = "words that begin with '-' go behind --";
+    return meant;
+}
 
-    void parse(std::vector<std::string> arguments);
-    void refuse_unknown() const;
+}  // namespace
 
-    CLI::App app_{"dmnbd: device-mapper in userspace, served over NBD", "dmnbd"};
-    Verb chosen_;
-    std::string colour_ = "auto";
-    std::string control_;
-    bool json_ = false;
-    ServeArgs serve_;
-    CheckArgs check_;
-    std::string check_format_ = "human";
-    LookArgs look_;
-    ReplayArgs replay_;
-    HealthArgs health_;
-};
+std::string count_fault(const std::string& word) {
+    const auto count = config::parse_count(word, UINT64_MAX);
+    return count ? std::string() : count.error().message;
+}
 
 CommandLine::CommandLine() {
     app_.formatter(std::make_shared<ExamplesFirst>());
@@ -100,8 +105,16 @@ CommandLine::CommandLine() {
     add_serving();
     add_check();
     add_looking();
+    add_steps();
+    add_watching();
+    add_clients();
     add_replay();
     add_rest();
+    add_completion();
+}
+
+void CommandLine::add_inactive(CLI::App& verb) {
+    verb.add_flag("--inactive", look_.inactive, "of the inactive table: loaded, not live yet");
 }
 
 CLI::App* CommandLine::add_verb(const std::string& name, const std::string& text,
@@ -136,10 +149,7 @@ void CommandLine::add_server_options(CLI::App& verb) {
         ->type_name("URI")
         ->allow_extra_args(false);  // Or it would take FILE for a second one.
     verb.add_option("--seed", options.seed, "repeats every random choice of a run with this seed")
-        ->check([](const std::string& word) {  // CLI11 would read -1 as 2^64 - 1.
-            const auto seed = config::parse_count(word, UINT64_MAX);
-            return seed ? std::string() : seed.error().message;
-        })
+        ->check(count_fault)
         ->type_name("N");
     verb.add_option("--shards", options.shards, "threads that serve; default: cores")
         ->check(CLI::Range(1U, shards_max))
@@ -217,9 +227,11 @@ void CommandLine::add_looking() {
 
     verb = add_looking_verb("table", "Print tables, as dmsetup does",
                             "  dmnbd table\n"
-                            "  dmnbd table flaky",
+                            "  dmnbd table flaky\n"
+                            "  dmnbd table flaky --inactive    what a resume would bring in",
                             table);
     add_device(*verb);
+    add_inactive(*verb);
     add_control(*verb);
 
     verb = add_looking_verb("status", "Print what the targets report, as dmsetup does",
@@ -227,6 +239,7 @@ void CommandLine::add_looking() {
                             "  dmnbd status flaky",
                             status);
     add_device(*verb);
+    add_inactive(*verb);
     add_control(*verb);
 
     verb = add_looking_verb("info", "Print the state of devices",
@@ -235,6 +248,14 @@ void CommandLine::add_looking() {
                             info);
     add_device(*verb);
     verb->add_flag("-c,--columns", look_.columns, "a line each");
+    add_control(*verb);
+
+    verb = add_looking_verb("deps", "List what devices stand on, as dmsetup does, by name",
+                            "  dmnbd deps\n"
+                            "  dmnbd deps flaky",
+                            deps);
+    add_device(*verb);
+    add_inactive(*verb);
     add_control(*verb);
 
     verb = add_looking_verb("exports", "List what clients can open",
@@ -297,32 +318,31 @@ void CommandLine::add_rest() {
 
 /// Throws Failure for the first word that means nothing.
 void CommandLine::refuse_unknown() const {
-    const std::vector<std::string> left = app_.remaining(true);
-    const auto chosen = app_.get_subcommands();
-    if (left.empty() && !chosen.empty()) return;
+    std::vector<std::string> left = app_.remaining(true);
+    std::erase(left, "--");
+    const CLI::App* app = &app_;
+    std::string where = "dmnbd";
+    while (!app->get_subcommands().empty()) {
+        app = app->get_subcommands().front();
+        where += " " + app->get_name();
+    }
+    if (left.empty() && app != &app_) return;
     if (left.empty()) throw Failure(exits::usage, "no verb is given", "dmnbd --help lists them");
     const std::string word = left.front().substr(0, left.front().find('='));
-    const CLI::App& app = chosen.empty() ? app_ : *chosen.front();
-    std::vector<std::string> known;
-    if (word.starts_with('-')) {
-        for (const CLI::Option* option : app.get_options()) {
-            for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
-        }
-    } else if (chosen.empty()) {
-        for (const CLI::App* verb : app.get_subcommands({})) known.push_back(verb->get_name());
-    }
-    const std::string kind = word.starts_with('-') ? "option" : chosen.empty() ? "verb" : "";
-    const std::vector<std::string_view> names(known.begin(), known.end());
-    const std::string meant = config::did_you_mean(word, names);
-    const std::string where = chosen.empty() ? "dmnbd" : "dmnbd " + app.get_name();
+    const bool option = word.starts_with('-');
+    const bool verb = !option && !app->get_subcommands({}).empty();
+    const std::string meant =
+        advice(app->get_name(), word, option ? options_of(*app) : verbs_of(*app));
     throw Failure(exits::usage,
-                  kind.empty() ? where + " takes no argument " + config::quoted(word)
-                               : where + " has no " + kind + " " + config::quoted(word),
+                  option ? where + " has no option " + config::quoted(word)
+                  : verb ? where + " has no verb " + config::quoted(word)
+                         : where + " takes no argument " + config::quoted(word),
                   meant.empty() ? where + " --help lists what there is" : meant);
 }
 
 /// Throws Failure, or CLI::ParseError: of success for help and version.
 void CommandLine::parse(std::vector<std::string> arguments) {
+    keep_words_of_message(arguments);
     std::ranges::reverse(arguments);  // As CLI11 wants them.
     try {
         app_.parse(std::move(arguments));
@@ -357,7 +377,10 @@ int CommandLine::run(std::vector<std::string> arguments, std::ostream& out, std:
                                         "--help has examples");
         return exits::usage;
     } catch (const Failure& failure) {
-        console.error(failure.what(), failure.help);
+        if (failure.report.empty())
+            console.error(failure.what(), failure.help);
+        else
+            console.report(failure.report);
         return failure.code;
     } catch (const Json::exception&) {
         console.error("the server's answer makes no sense", "it may be of another version");
@@ -367,8 +390,6 @@ int CommandLine::run(std::vector<std::string> arguments, std::ostream& out, std:
         return exits::failed;
     }
 }
-
-}  // namespace
 
 int run(const std::vector<std::string>& arguments, std::ostream& out, std::ostream& err) {
     return CommandLine().run(arguments, out, err);

@@ -28,12 +28,23 @@ class Client {
     std::string text(const std::string& path);
     Json json(const std::string& path);
 
+    /// Asks for a change, and waits for as long as it takes: it may have to wait for I/O.
+    Json post(const std::string& path, const std::string& body, const char* type = json_type);
+    Json remove(const std::string& path);
+
+    static constexpr const char* json_type = "application/json";
+    static constexpr const char* yaml_type = "application/yaml";
+
   private:
     struct Connection;
 
-    Address address_;
+    Json json_of(const Answer& answer) const;
+
     std::unique_ptr<Connection> connection_;
 };
+
+/// `value` as it travels. Throws Failure for text that is not UTF-8.
+std::string json_text(const Json& value);
 
 /// "/v1/devices/NAME", for any name.
 std::string device_path(const std::string& name);

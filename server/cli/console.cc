@@ -32,6 +32,11 @@ void Console::note(std::string_view message) {
         << printable(message) << '\n';
 }
 
+void Console::report(std::string_view text) {
+    const std::string safe = printable_lines(text);
+    err << (colour_err ? coloured_diagnostics(safe) : safe) << std::flush;
+}
+
 bool wants_colour(Colour choice, int fd) {
     if (choice != Colour::automatic) return choice == Colour::always;
     const char* off = std::getenv("NO_COLOR");
@@ -74,6 +79,18 @@ std::string printable(std::string_view text) {
         std::array<char, 5> hex{};
         std::snprintf(hex.data(), hex.size(), "\\x%02x", code);
         result += hex.data();
+    }
+    return result;
+}
+
+std::string printable_lines(std::string_view text) {
+    std::string result;
+    while (!text.empty()) {
+        const std::size_t end = text.find('\n');
+        result += printable(text.substr(0, end));
+        if (end == std::string_view::npos) break;
+        result += '\n';
+        text.remove_prefix(end + 1);
     }
     return result;
 }

@@ -18,6 +18,8 @@ struct Console {
     /// "dmnbd: error: MESSAGE", and the help on a line of its own.
     void error(std::string_view message, std::string_view help = {});
     void note(std::string_view message);
+    /// Diagnostics of a table as people read them.
+    void report(std::string_view text);
 };
 
 /// Whether to colour what goes to descriptor `fd`. Automatic: on a terminal that is not `dumb`,
@@ -29,5 +31,7 @@ std::string coloured_diagnostics(std::string_view text);
 
 /// `text` with control characters as \xNN, so that a name can't steer the terminal.
 std::string printable(std::string_view text);
+/// The same of several lines, which stay lines.
+std::string printable_lines(std::string_view text);
 
 }  // namespace server::cli

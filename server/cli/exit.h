@@ -13,6 +13,7 @@ inline constexpr int usage = 2;
 inline constexpr int no_server = 3;
 inline constexpr int no_such = 4;
 inline constexpr int in_use = 5;
+inline constexpr int timed_out = 124;
 }  // namespace exits
 
 /// Ends a verb. The message says what is wrong, the help what to do about it; it may be empty.
@@ -22,6 +23,7 @@ struct Failure : std::runtime_error {
 
     int code;
     std::string help;
+    std::string report{};  // Diagnostics of a table, which say all of it; empty: there are none.
 };
 
 }  // namespace server::cli

@@ -114,6 +114,27 @@ std::string exports_text(const Json& exports) {
     return columns(rows, "llllrll");
 }
 
+std::string clients_text(const Json& clients) {
+    std::vector<std::vector<std::string>> rows = {{"Id", "Address", "Export", "Infl", "State"}};
+    for (const Json& client : clients) {
+        const Json& served = client.at("export");
+        const auto name = served.is_null() ? "-" : served.get<std::string>();
+        rows.push_back(
+            {count_text(client.at("id")), printable(client.at("peer").get<std::string>()),
+             name.empty() ? "(default)" : printable(name), count_text(client.at("in_flight")),
+             client.at("closing").get<bool>() ? "closing"
+             : served.is_null()               ? "negotiating"
+                                              : "serving"});
+    }
+    return columns(rows, "rllrl");
+}
+
+std::string deps_text(const Json& names) {
+    std::string text = std::to_string(names.size()) + " dependencies\t:";
+    for (const Json& name : names) text += " (" + printable(name.get<std::string>()) + ")";
+    return text;
+}
+
 std::string prefixed(const std::string& text, const std::string& prefix) {
     std::string result;
     std::size_t start = 0;

@@ -28,6 +28,15 @@ std::string info_blocks(const Json& devices);
 /// `exports`.
 std::string exports_text(const Json& exports);
 
+/// `clients`.
+std::string clients_text(const Json& clients);
+
+/// `deps` of one device, without its name.
+std::string deps_text(const Json& names);
+
+/// `stats`: all counters of one device.
+std::string stats_text(const Json& stats);
+
 /// Each line of `text` after `prefix`; a text without lines is one empty line.
 std::string prefixed(const std::string& text, const std::string& prefix);
 

@@ -37,6 +37,10 @@ void print_text(const LookArgs& args, const std::string& name, const std::string
     console.out << prefixed(text, args.name.empty() ? name + ": " : "");
 }
 
+std::string slot(const LookArgs& args) {
+    return args.inactive ? "inactive&" : "";
+}
+
 Json json_of(const dmcore::TargetType& type) {
     Json args = Json::array();
     for (const dmcore::ArgSpec& arg : type.args) args.push_back(arg.name);
@@ -70,7 +74,7 @@ int table(const LookArgs& args, Console& console) {
     Client client(client_address(args.control));
     Json all = Json::object();
     for (const std::string& name : names_asked_for(client, args.name)) {
-        const std::string path = device_path(name) + "/table?format=";
+        const std::string path = device_path(name) + "/table?" + slot(args) + "format=";
         const Json rows = client.json(path + "json").at("table");
         if (args.json) {
             all[name] = rows;
@@ -90,11 +94,25 @@ int status(const LookArgs& args, Console& console) {
     Client client(client_address(args.control));
     Json all = Json::object();
     for (const std::string& name : names_asked_for(client, args.name)) {
-        const std::string text = client.text(device_path(name) + "/status");
+        const std::string text = client.text(device_path(name) + "/status?" + slot(args));
         if (args.json)
             all[name] = text;
         else
             print_text(args, name, text, console);
+    }
+    if (args.json) print(all, console);
+    return exits::done;
+}
+
+int deps(const LookArgs& args, Console& console) {
+    Client client(client_address(args.control));
+    Json all = Json::object();
+    for (const std::string& name : names_asked_for(client, args.name)) {
+        const Json names = client.json(device_path(name) + "/deps?" + slot(args)).at("deps");
+        if (args.json)
+            all[name] = names;
+        else
+            print_text(args, name, deps_text(names), console);
     }
     if (args.json) print(all, console);
     return exits::done;

@@ -87,8 +87,9 @@ std::vector<std::string> top_lines(const std::vector<Rates>& all, TerminalSize s
     std::istringstream text(rates_text(all, true));
     for (std::string line; std::getline(text, line);) lines.push_back(cut(line, size.columns));
     if (lines.size() > size.rows) {
-        const std::size_t left_out = lines.size() - size.rows + 1;
         lines.resize(size.rows - 1);
+        const std::size_t drawn = lines.empty() ? 0 : lines.size() - 1;  // Without the header.
+        const std::size_t left_out = all.size() - drawn;
         lines.push_back(cut("and " + std::to_string(left_out) + " more", size.columns));
     }
     if (colour) lines.front() = std::string(bold).append(lines.front()).append(plain);

@@ -48,7 +48,7 @@ void draw(const std::vector<Rates>& all, const Terminal& terminal, Console& cons
     const auto lines = top_lines(all, terminal.size(), console.colour_out);
     console.out << home;
     for (std::size_t at = 0; at < lines.size(); ++at) {
-        console.out << (at == 0 ? "" : "\r\n") << lines[at] << clear_line;
+        console.out << (at == 0 ? "" : "\n") << lines[at] << clear_line;
     }
     console.out << clear_rest << std::flush;
 }

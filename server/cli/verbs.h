@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "dmcore/clock.h"
 #include "server/cli/client.h"
 #include "server/cli/console.h"
 #include "server/serve.h"
@@ -43,16 +44,84 @@ int import_table(Console& console);
 struct LookArgs {
     std::string control;
     bool json = false;
-    std::string name;      // Of a device, or of a target; empty: all.
-    bool tree = false;     // Of `ls`.
-    bool columns = false;  // Of `info`.
+    std::string name;       // Of a device, or of a target; empty: all.
+    bool tree = false;      // Of `ls`.
+    bool columns = false;   // Of `info`.
+    bool inactive = false;  // Of `table`, `status` and `deps`.
 };
 int ls(const LookArgs& args, Console& console);
 int table(const LookArgs& args, Console& console);
 int status(const LookArgs& args, Console& console);
 int info(const LookArgs& args, Console& console);
+int deps(const LookArgs& args, Console& console);
 int exports(const LookArgs& args, Console& console);
 int targets(const LookArgs& args, Console& console);
+
+// steps.cc: dm's own steps on one device. Like dmsetup they print nothing when all is well.
+
+struct StepArgs {
+    std::string control;
+    bool json = false;  // Print the device as it is then.
+    std::string device;
+    bool noflush = false;              // Of `suspend` and `resume`.
+    std::optional<std::string> table;  // Of `load`: its text...
+    std::string file;                  // ...or where it is; neither, or "-": standard input.
+    std::uint64_t sector = 0;          // Of `message`...
+    std::vector<std::string> words;    // ...and what it says.
+};
+int load(const StepArgs& args, Console& console);
+int clear(const StepArgs& args, Console& console);
+int suspend(const StepArgs& args, Console& console);
+int resume(const StepArgs& args, Console& console);
+int message(const StepArgs& args, Console& console);
+
+// stats.cc
+
+struct StatsArgs {
+    std::string control;
+    bool json = false;
+    std::string device;
+    bool sysfs = false;                    // The kernel's 17 columns.
+    std::optional<dmcore::Time> interval;  // Print again and again...
+    std::optional<std::uint64_t> count;    // ...this often; for ever if not given.
+};
+int stats(const StatsArgs& args, Console& console);
+
+// wait.cc
+
+struct WaitArgs {
+    std::string control;
+    bool json = false;
+    std::string device;
+    std::optional<std::uint64_t> event;   // Seen last; the current one if not given.
+    std::optional<dmcore::Time> timeout;  // For ever if not given.
+};
+int wait(const WaitArgs& args, Console& console);
+
+// top.cc
+
+struct TopArgs {
+    std::string control;
+    bool json = false;
+    bool once = false;
+    std::optional<dmcore::Time> interval;
+};
+int top(const TopArgs& args, Console& console);
+
+// clients.cc
+
+struct ClientArgs {
+    std::string control;
+    bool json = false;
+    std::uint64_t id = 0;  // Of `clients drop`.
+};
+int clients(const ClientArgs& args, Console& console);
+int drop_client(const ClientArgs& args, Console& console);
+
+// completion.cc
+
+/// Prints the script that completes dmnbd's words in bash.
+int bash_completion(Console& console);
 
 // replay.cc
 

@@ -75,7 +75,7 @@ TEST_CASE("top: what it draws fits the terminal, whatever its size") {
     REQUIRE(full.size() == 11);
     CHECK(full[1].starts_with("änderung\\x1b[2J  "));
     const auto narrow = top_lines(all, {.columns = 3, .rows = 5}, false);
-    CHECK(narrow == std::vector<std::string>{"Nam", "änd", "d1", "d2", "and"});
+    CHECK(narrow == std::vector<std::string>{"Nam", "änd", "d1 ", "d2 ", "and"});
     CHECK(top_lines(all, {.columns = 80, .rows = 5}, false).back() == "and 7 more");
     CHECK(top_lines(all, {.columns = 80, .rows = 1}, false) ==
           std::vector<std::string>{"and 10 more"});
@@ -86,7 +86,7 @@ TEST_CASE("top: colour marks the header, and there is none unless it is wanted")
     // NO_COLOR.
     const auto colourful = top_lines({named("d")}, {.columns = 4, .rows = 9}, true);
     CHECK(colourful[0] == "\033[1mName\033[0m");
-    CHECK(colourful[1] == "d");
+    CHECK(colourful[1] == "d   ");
     for (const std::string& line : top_lines({named("d")}, {.columns = 80, .rows = 9}, false)) {
         CHECK(line.find('\033') == std::string::npos);
     }

@@ -2,64 +2,27 @@
 
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
-#include "server/cli/cli.h"
-#include "server/cli/exit.h"
-#include "server/control/api.h"
-#include "server/control/http.h"
-#include "unit/control_fake.h"
+#include "unit/cli_fixture.h"
 
-namespace {
-
-using namespace server::control;
-namespace exits = server::cli::exits;
-
-struct Outcome {
-    int code;
-    std::string out;
-    std::string err;
-};
-
-Outcome run(std::vector<std::string> arguments) {
-    std::ostringstream out;
-    std::ostringstream err;
-    const int code = server::cli::run(arguments, out, err);
-    return {code, out.str(), err.str()};
-}
-
-bool has(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
-}
-
-/// A server, and the command line pointed at it.
-struct Fixture {
-    ScratchFolder folder;
-    FakeLive live;
-    Api api{live};
-    ControlServer server{[this](const Request& request) { return api.answer(request); }};
-    std::string path = folder / "c";
-
-    Fixture() { server.listen_unix(path, 0600); }
-    Outcome ask(std::vector<std::string> arguments) const {
-        arguments.insert(arguments.end(), {"--control", path});
-        return run(std::move(arguments));
-    }
-};
-
-}  // namespace
+using namespace cli_test;
 
 TEST_CASE("cli: help and version are data, and done") {
     // Exit 0 and stdout, with the examples before the options.
-    for (const std::string verb : {"serve", "demo", "check", "ls", "table", "status", "info",
-                                   "exports", "targets", "health"}) {
+    for (const std::string verb :
+         {"serve",   "demo",    "check",  "ls",      "table",   "status",  "info",      "deps",
+          "exports", "load",    "clear",  "suspend", "resume",  "message", "stats",     "wait",
+          "top",     "clients", "replay", "import",  "targets", "health",  "completion"}) {
         CAPTURE(verb);
         const Outcome help = run({verb, "--help"});
         CHECK(help.code == exits::done);
         CHECK(help.err.empty());
-        CHECK(help.out.find("Examples:\n  dmnbd " + verb) < help.out.find("Usage:"));
+        const auto examples = help.out.find("\nExamples:\n  ");
+        CHECK(examples < help.out.find("dmnbd " + verb, examples));
+        CHECK(help.out.find("dmnbd " + verb, examples) < help.out.find("\nUsage:"));
         CHECK(run({verb, "--version"}).out.starts_with("dmnbd " DMNBD_VERSION "\n"));
-        CHECK(has(run({"--help"}).out, "\n  " + verb + " "));
+        const std::string all = run({"--help"}).out;
+        CHECK((has(all, "\n  " + verb + " ") || has(all, "\n  " + verb + ", ")));
     }
     CHECK(run({"--version"}).code == exits::done);
 }
@@ -75,6 +38,24 @@ TEST_CASE("cli: wrong usage is 2, and names what was meant") {
     };
     refused({}, "no verb is given");
     refused({"chekc", "x"}, "did you mean 'check'?");
+    refused({"relaod", "x"}, "did you mean 'reload'?");
+    refused({"suspend", "d", "--noflsh"}, "did you mean '--noflush'?");
+    refused({"suspend", "d", "--nolockfs"}, "leave it out: there is no file system here");
+    refused({"clients", "drip", "1"}, "did you mean 'drop'?");
+    refused({"clients", "drop", "-1"}, "'-1' is not a whole number");
+    refused({"clients", "drop", "x"}, "'x' is not a whole number");
+    refused({"load", "d", "f", "--table", "0 8 zero"}, "FILE excludes --table");
+    refused({"load"}, "DEVICE is required");
+    refused({"message", "d", "0"}, "TEXT is required");
+    refused({"message", "d", "0", "x", "-y"}, "words that begin with '-' go behind --");
+    refused({"message", "d", "0", "x", "--jsn"}, "did you mean '--json'?");
+    refused({"clients", "drop", "1", "2"}, "dmnbd clients drop takes no argument '2'");
+    refused({"message", "d", "first", "x"}, "'first' is not a whole number");
+    refused({"wait", "d", "0x10"}, "'0x10' is not a whole number");
+    refused({"wait", "d", "--timeout", "5"}, "--timeout");
+    refused({"stats", "d", "--interval", "1ms"}, "at least 10ms");
+    refused({"stats", "d", "--count", "2"}, "--count requires --interval");
+    refused({"completion", "fish"}, "bash");
     refused({"ls", "--tre"}, "did you mean '--tree'?");
     refused({"serve", "--shrads=4"}, "did you mean '--shards'?");
     refused({"serve"}, "FILE is required");
@@ -89,8 +70,28 @@ TEST_CASE("cli: wrong usage is 2, and names what was meant") {
 TEST_CASE("cli: no server is 3") {
     // Scripts wait for a server by it; also where a dead one left its socket.
     const ScratchFolder folder;
-    for (const std::string verb : {"ls", "table", "status", "info", "exports", "health"}) {
-        const Outcome outcome = run({verb, "--control", folder / "none"});
+    for (const std::vector<std::string>& verb :
+         std::vector<std::vector<std::string>>{{"ls"},
+                                               {"table"},
+                                               {"status"},
+                                               {"info"},
+                                               {"deps"},
+                                               {"exports"},
+                                               {"health"},
+                                               {"top"},
+                                               {"clients"},
+                                               {"clients", "drop", "1"},
+                                               {"load", "d", "--table", "0 8 zero"},
+                                               {"clear", "d"},
+                                               {"suspend", "d"},
+                                               {"resume", "d"},
+                                               {"message", "d", "0", "x"},
+                                               {"stats", "d"},
+                                               {"wait", "d"}}) {
+        std::vector<std::string> words = verb;
+        words.insert(words.end(), {"--control", folder / "none"});
+        const Outcome outcome = run(words);
+        CAPTURE(words[0]);
         CHECK(outcome.code == exits::no_server);
         CHECK(has(outcome.err, "no server answers at unix:"));
         CHECK(has(outcome.err, "dmnbd serve FILE"));

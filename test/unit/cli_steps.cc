@@ -155,10 +155,12 @@ TEST_CASE("cli: a message's words go as they are, and its answer comes on stdout
     CHECK(fixture.ask({"message", "flaky", "8", "quiet", "a\\ b"}).out.empty());
     CHECK(run({"message", "--control", fixture.path, "flaky", "0", "--", "-x", "--json"}).out ==
           "said -x\n");
+    CHECK(run({"--control", fixture.path, "message", "flaky", "0", "a", "--", "-x"}).out ==
+          "said a\n");
     CHECK(fixture.ask({"message", "flaky", "0", "\033[2J"}).out == "said \\x1b[2J\n");
     CHECK(fixture.live.steps() == Steps{"message flaky 0|@stats_create|-|/4",
                                         "message flaky 8|quiet|a b", "message flaky 0|-x|--json",
-                                        "message flaky 0|\033[2J"});
+                                        "message flaky 0|a|-x", "message flaky 0|\033[2J"});
     CHECK(json::parse(fixture.ask({"message", "flaky", "0", "hi", "--json"}).out) ==
           json({{"text", "said hi\n"}}));
     const Outcome bad = fixture.ask({"message", "flaky", "0", "bad"});
@@ -200,9 +202,9 @@ TEST_CASE("cli: stats prints counters, the kernel's columns, or what is done per
     CHECK(json::parse(fixture.ask({"stats", "flaky", "--json"}).out).at("retried") == 118);
     const Outcome twice = fixture.ask({"stats", "flaky", "--interval", "10ms", "--count", "2"});
     CHECK(twice.out ==
-          "    IO/s    MiB/s  Mean ms     Infl Deferred Retried/s\n"
-          "       0      0.0    0.000       12        0         0\n"
-          "       0      0.0    0.000       12        0         0\n");
+          "    IO/s     MiB/s  Mean ms     Infl Deferred Retried/s\n"
+          "       0       0.0    0.000       12        0         0\n"
+          "       0       0.0    0.000       12        0         0\n");
     const std::string lines =
         fixture.ask({"stats", "flaky", "--interval=10ms", "--count=2", "--sysfs"}).out;
     CHECK(lines == columns + columns);

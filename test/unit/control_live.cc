@@ -72,11 +72,13 @@ struct Server {
     }
     /// The number of the one client, once it has so many requests in flight.
     std::uint64_t client_with(std::size_t in_flight) {
-        for (;;) {
+        for (int tries = 0; tries < 10'000; ++tries) {
             const auto all = running.clients();
             if (all.size() == 1 && all[0].in_flight == in_flight) return all[0].id;
             std::this_thread::sleep_for(1ms);
         }
+        FAIL("there is no such client");
+        return 0;
     }
     std::string first_block() const {
         Client reader(socket, "d");
@@ -114,7 +116,7 @@ TEST_CASE_FIXTURE(Server, "control live: a refused table leaves both slots as th
     const Outcome cycle = ask({"load", "d", folder / "t.yaml"});
     CHECK(cycle.code == exits::failed);
     CHECK(has(cycle.err, "table:2:"));
-    CHECK(ask({"table", "d", "--inactive"}).out == "0 8 zero\n");
+    CHECK(ask({"table", "d", "--inactive"}).out == "0 8 zero \n");
     done({"clear", "d"});
     CHECK(has(ask({"info", "-c"}).out, "d     L--w"));
     CHECK(ask({"table", "d"}).out == "0 2048 linear m 0\n");
@@ -140,7 +142,7 @@ TEST_CASE_FIXTURE(Server, "control live: a wait ends when the new table is there
     CHECK(waited.wait_for(20ms) == std::future_status::timeout);
     done({"resume", "d"});
     CHECK(waited.get().code == exits::done);
-    CHECK(ask({"table", "d"}).out == "0 2048 zero\n");
+    CHECK(ask({"table", "d"}).out == "0 2048 zero \n");
 }
 
 TEST_CASE_FIXTURE(Server, "control live: a server that stops ends the waits") {
@@ -166,7 +168,10 @@ TEST_CASE_FIXTURE(Server, "control live: clients are told apart by number and ex
         CHECK(running.clients()[0].peer == "unix");
         CHECK(has(ask({"clients"}).out, " unix    d         0 serving\n"));
     }
-    while (!running.clients().empty()) std::this_thread::sleep_for(1ms);
+    const auto until = std::chrono::steady_clock::now() + 10s;
+    while (!running.clients().empty() && std::chrono::steady_clock::now() < until) {
+        std::this_thread::sleep_for(1ms);
+    }
     const Client client(socket, "slow");
     CHECK(client_with(0) > first);
 }
