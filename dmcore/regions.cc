@@ -42,7 +42,8 @@ void StatsRegions::for_each_area(Region& region, const RegionIo& io, Visit&& vis
 /// The areas of all regions that were there when the part began.
 template <class Visit>
 void StatsRegions::for_each_known(const RegionIo& io, RegionMark mark, Visit&& visit) noexcept {
-    for (auto& [id, region] : regions_) {
+    for (auto& each : regions_) {
+        Region& region = each.second;  // A name that clang 14 lets lambdas use.
         if (region.number >= mark.regions_made) continue;
         for_each_area(region, io, [&](Area& area, std::uint64_t index, std::uint64_t sectors) {
             visit(region, area, index, sectors);

@@ -98,7 +98,7 @@ class Target {
     virtual void resume() noexcept {}
     /// The table is about to go, the device is suspended and quiet. `then`, on this shard, when all
     /// is below that this target still wants written; no call follows but the destructor's.
-    virtual void close(std::function<void()> then) { then(); }
+    virtual void close(const std::function<void()>& then) { then(); }
 
     /// Does what a message asks, words split as [T-6], and returns the answer, if any, each line
     /// ended. Called on one lane only, suspended or not: what it changes is in the row's shared

@@ -33,12 +33,12 @@ class LogWriter : public std::enable_shared_from_this<LogWriter> {
     }
 
     /// `then` when all that this lane has written has ended.
-    void close(std::function<void()> then) noexcept {
+    void close(const std::function<void()>& then) noexcept {
         write([this] { return log_->leave(); });
         if (in_flight_ == 0) {
             then();
         } else {
-            closed_ = std::move(then);
+            closed_ = then;
         }
     }
 
@@ -135,7 +135,7 @@ class LogWrites final : public Target {
 
     Mapped map(Clone& clone) noexcept override;
     void end_io(Clone& clone) noexcept override;
-    void close(std::function<void()> then) override { writer_->close(std::move(then)); }
+    void close(const std::function<void()>& then) override { writer_->close(then); }
     std::string message(std::span<const std::string> words) override;
     std::string table_text(TextForm) const override {
         return device_->device->name() + ' ' + log_device_->device->name();
