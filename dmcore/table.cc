@@ -34,6 +34,15 @@ void check_start(const RowSpec& row, std::size_t index, std::uint64_t expected) 
     }
 }
 
+/// In sectors, the largest of what the row stands on.
+std::uint64_t row_block(const Table::Row& row) {
+    std::uint32_t bytes = sector_bytes;
+    row.target->each_area([&](const Lower& below, std::uint64_t, std::uint64_t) {
+        bytes = std::max(bytes, below.device->limits().logical_block_bytes);
+    });
+    return bytes / sector_bytes;
+}
+
 }  // namespace
 
 void check_rows(const std::vector<RowSpec>& rows) {
@@ -74,6 +83,7 @@ Table::Table(std::shared_ptr<TableShared> shared, unsigned lane, Agenda& agenda,
         }
     }
     stack_limits();
+    check_blocks();
 }
 
 void Table::add_row(std::size_t index, unsigned lane, Agenda& agenda, Clock& clock,
@@ -122,7 +132,7 @@ void Table::check_areas(const Row& row) {
                                              std::to_string(start + sectors));
         }
         const std::uint64_t block = limits.logical_block_bytes / sector_bytes;
-        if (start % block != 0 || sectors % block != 0) {  // [T-10], [T-11]
+        if (start % block != 0 || sectors % block != 0) {  // [T-10]
             throw TableError("misaligned", name + " has blocks of " + std::to_string(block) +
                                                " sectors; start and length must be multiples");
         }
@@ -156,6 +166,24 @@ void Table::stack_limits() {
         limits_.discard &= traits.discard_clones > 0 && (traits.promises_discard || all_below);
         row.target->adjust_limits(limits_);
     }
+}
+
+/// A block of the whole device may be cut into rows only where all of them can do its pieces, and
+/// the last one is whole [T-11].
+void Table::check_blocks() const {
+    const std::uint64_t block = limits_.logical_block_bytes / sector_bytes;
+    if (block == 1) return;
+    const auto refuse = [&](std::size_t row) {
+        fail_row(row, TableError::Part::length, "misaligned",
+                 "this device has blocks of " + std::to_string(block) +
+                     " sectors, as one below has; rows may not cut them here");
+    };
+    std::uint64_t missing = 0;  // Of a block that the rows before have begun.
+    for (std::size_t i = 0; i < rows_.size(); ++i) {
+        if (missing < rows_[i].sectors && missing % row_block(rows_[i]) != 0) refuse(i);
+        missing = (block - ends_[i] % block) % block;
+    }
+    if (missing != 0) refuse(rows_.size() - 1);
 }
 
 Table::Row* Table::find(std::uint64_t sector) noexcept {

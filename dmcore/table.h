@@ -82,6 +82,7 @@ class Table {
     Lower& lower(const std::string& name, const FindDevice& find);
     void check_areas(const Row& row);
     void stack_limits();
+    void check_blocks() const;
 
     std::shared_ptr<TableShared> shared_;
     std::deque<Lower> lowers_;

@@ -48,6 +48,27 @@ TEST_CASE_FIXTURE(Stripes, "stripes and chunks need not be powers of two (V9, V1
     CHECK(b.ranges() == Ranges{{0, 1}, {28, 1}, {216, 1}});
 }
 
+TEST_CASE("stripes behind another row, of one sector, and of one leg (V10, V11, V12)") {
+    World world;
+    std::vector<Probe*> legs;
+    for (const char* name : {"a", "b", "c", "d"}) legs.push_back(&world.probe(name, 1000));
+    MappedDevice& behind = world.device("m", "0 1000 zero\n1000 64 striped 4 8 a 0 b 0 c 0 d 0");
+    for (const std::uint64_t sector : {1000, 1031, 1032, 1063}) {
+        world.io(behind, Op::read, sector, 1);
+    }
+    CHECK(legs[0]->ranges() == Ranges{{0, 1}, {8, 1}});
+    CHECK(legs[1]->ranges().empty());
+    CHECK(legs[3]->ranges() == Ranges{{7, 1}, {15, 1}});
+    for (Probe* leg : legs) leg->seen.clear();
+    MappedDevice& thin = world.device("n", "0 10 striped 2 1 a 0 b 0");
+    for (const std::uint64_t sector : {0, 1, 2, 3, 9}) world.io(thin, Op::read, sector, 1);
+    CHECK(legs[0]->ranges() == Ranges{{0, 1}, {1, 1}});
+    CHECK(legs[1]->ranges() == Ranges{{0, 1}, {1, 1}, {4, 1}});
+    MappedDevice& one = world.device("o", "0 160 striped 1 16 c 500");
+    world.io(one, Op::read, 17, 1);
+    CHECK(legs[2]->ranges() == Ranges{{517, 1}});
+}
+
 TEST_CASE_FIXTURE(Stripes, "a read is cut at chunk ends, in ascending order (V18, [L-32])") {
     MappedDevice& device = world.device("m", s3x16);
     const auto request = world.io(device, Op::read, 10, 50);
@@ -214,74 +235,6 @@ TEST_CASE("devices stack: a table may stand on another device") {
     const auto request = world.io(top, Op::write, 0, 32, 3);
     CHECK(request->answers == 1);
     CHECK(d.ranges() == Ranges{{108, 8}, {116, 8}});
-}
-
-TEST_CASE("table and status text read as dmsetup prints them (6.5)") {
-    World world;
-    world.probe("a", 1000);
-    Probe& b = world.probe("b", 1000);
-    MappedDevice& device =
-        world.device("m",
-                     "0 32 striped 2 16 a 8 b 0\n32 8 linear a 100\n40 8 error a 5\n48 8 zero\n"
-                     "56 8 flakey a 0 9 1 1 drop_writes\n64 8 flakey a 0 0 180");
-    CHECK(device.lane(0).table()->table_text() ==
-          "0 32 striped 2 16 a 8 b 0\n32 8 linear a 100\n40 8 error \n48 8 zero \n"
-          "56 8 flakey a 0 9 1 1 drop_writes\n64 8 flakey a 0 0 180 2 error_reads error_writes\n");
-    b.decide = [](const Bio&) { return Probe::Answer::fail; };
-    CHECK(world.io(device, Op::read, 16, 1)->status() == Status::io_error);
-    CHECK(device.lane(0).table()->status_text() ==
-          "0 32 striped 2 a b 1 AD\n32 8 linear \n40 8 error \n48 8 zero \n56 8 flakey \n64 8 "
-          "flakey \n");
-}
-
-TEST_CASE("wrong tables are refused with the row, the word and a slug (6.1, 6.7, V86..V91)") {
-    World world;
-    world.probe("d", 1000);
-    struct Bad {
-        const char* text;
-        const char* slug;
-        int row;
-        int word;
-    };
-    const Bad all[] = {
-        {"", "empty-table", -1, -1},
-        {"10 90 zero", "table-gap", 0, -1},
-        {"0 100 zero\n99 1 zero", "table-overlap", 1, -1},
-        {"0 100 zero\n101 1 zero", "table-gap", 1, -1},
-        {"0 0 zero", "zero-length", 0, -1},
-        {"0 18014398509481984 zero", "too-long", 0, -1},
-        {"0 8 flaky d 0 1 1", "unknown-target", 0, -1},
-        {"0 8 zero 1", "argument-count", 0, 0},
-        {"0 8 linear d", "argument-count", 0, -1},
-        {"0 8 linear d x", "bad-number", 0, 1},
-        {"0 8 linear e 0", "unknown-device", 0, 0},
-        {"0 100 linear d 950", "past-end", 0, -1},
-        {"0 100 striped 3 16 d 0 d 0 d 0", "stripe-size", 0, -1},
-        {"0 96 striped 3 16 d 0 d 0", "argument-count", 0, -1},
-        {"0 8 striped 0 16", "bad-number", 0, 0},
-        {"0 8 flakey d 0 180", "argument-count", 0, -1},
-        {"0 8 flakey d 0 0 0", "bad-interval", 0, 3},
-        {"0 8 flakey d 0 4294967295 2", "bad-interval", 0, 3},
-        {"0 8 flakey d 0 0 180 2 drop_writes error_writes", "bad-feature", 0, 4},
-        {"0 8 flakey d 0 0 180 6 drop_writes corrupt_bio_byte 1 w 0 0", "bad-feature", 0, 4},
-        {"0 8 flakey d 0 0 180 2 drop_writes drop_writes", "bad-feature", 0, 6},
-        {"0 8 flakey d 0 0 180 3 corrupt_bio_byte 1 w", "bad-feature", 0, 5},
-        {"0 8 flakey d 0 0 180 1 drop_reads", "unknown-feature", 0, 5},
-        {"0 8 flakey d 0 0 180 5 drop_writes", "bad-feature", 0, 4},
-    };
-    for (const Bad& bad : all) {
-        CAPTURE(bad.text);
-        try {
-            world.build("m", bad.text);
-            FAIL("accepted");
-        } catch (const TableError& error) {
-            CHECK(error.slug == bad.slug);
-            CHECK(error.row == bad.row);
-            CHECK(error.word == bad.word);
-        }
-    }
-    CHECK_NOTHROW(world.build("m", "0 8 flakey d 0 0 180 1 drop_writes error_writes"));  // V70
-    CHECK_NOTHROW(world.build("m", "0 18014398509481983 zero"));                         // V88
 }
 
 TEST_CASE("a table of 100,000 rows finds the right row") {
