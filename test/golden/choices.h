@@ -19,6 +19,10 @@ inline constexpr Choice choices[] = {
      "EINVAL; the resume is then left out",
      "a table is checked wholly before it gets a slot, so that no resume leaves a device "
      "suspended"},
+    {"D-7",
+     "a device below unstriped counts one write more for each flush that the recording sent to the "
+     "device above",
+     "unstriped passes flushes on; the kernel's swallows them, which loses what was to be durable"},
 };
 
 inline std::span<const Choice> all_choices() {

@@ -135,7 +135,7 @@ void Replay::load(std::size_t index) {
     const std::string ours = machine_.load(event.device(), event.json.at("rows"));
     if (error_of(event).empty() && ours == "EINVAL" && refused_at_resume(index)) {
         refused_.insert(event.device());
-        chosen_.insert("D-4");
+        choose("D-4");
         return;
     }
     compare_error(event, ours);
@@ -235,7 +235,7 @@ void Replay::statistics(const Event& event) {
     for (auto& [key, value] : ours) value -= counters_[name][key];
     if (const std::uint64_t forwarded = machine_.forwarded_flushes(name); forwarded != 0) {
         ours["wr_ios"] -= forwarded;
-        chosen_.insert("D-7");
+        choose("D-7");
     }
     compare_counters(event, event.json.at("total"), ours);
 }
@@ -265,6 +265,14 @@ void Replay::images() {
         compare(last, "disk " + disk + ", sector " + std::to_string(left - kernel.begin()),
                 describe(*left), describe(*right));
     }
+}
+
+/// Lets a difference pass, if it is one of choices.h.
+void Replay::choose(std::string_view id) {
+    if (std::ranges::find(choices, id, &Choice::id) == std::end(choices)) {
+        throw std::logic_error(std::string(id) + " is no choice of choices.h");
+    }
+    chosen_.emplace(id);
 }
 
 void Replay::compare(const Event& event, const std::string& what, const std::string& kernel,

@@ -46,6 +46,7 @@ class Replay {
                  const std::string& ours);
     void compare_error(const Event& event, const std::string& ours);
     void compare_counters(const Event& event, const Json& kernel, const Counters& ours);
+    void choose(std::string_view id);
     bool is_read_only(std::size_t index) const;
     bool refused_at_resume(std::size_t index) const;
 
