@@ -324,7 +324,8 @@ TEST_CASE("a hundred thousand rows load at once") {
 }
 
 TEST_CASE("long and strange stacks end with a message") {
-    // Abuse case 39: each would be a deep recursion or a sum past 2^64 somewhere.
+    // Abuse case 39: each would be a deep recursion or a sum past 2^64 somewhere. A device can't
+    // stand on itself, however far down [T-7].
     std::string chain = store_a + "devices:\n";
     for (int i = 0; i < 10'000; ++i) {
         const std::string below = i == 9'999 ? "d0" : "d" + std::to_string(i + 1);

@@ -165,7 +165,8 @@ TEST_CASE_FIXTURE(Disk, "in bypass the list is kept and can be changed ([DU-6])"
     CHECK(io(Op::read, 4, 1) == Status::ok);
 }
 
-TEST_CASE_FIXTURE(Disk, "messages answer as dust's do, in any case of letters (7.7, [T-6])") {
+TEST_CASE_FIXTURE(Disk,
+                  "messages answer as dust's do, in any case of letters (7.7, [T-6], [T-14])") {
     dust("d 0 512");
     CHECK(say("countbadblocks") == "countbadblocks: 0 badblock(s) found\n");
     CHECK(say("clearbadblocks") == "dust_clear_badblocks: no badblocks found\n");

@@ -302,6 +302,34 @@ TEST_CASE_FIXTURE(Stripes, "suspend waits for a part between the stages (V50, [R
     CHECK(read->status() == Status::ok);
 }
 
+TEST_CASE_FIXTURE(Stripes, "noflush holds until resume, however long that takes ([S-4])") {
+    MappedDevice& device = world.device("m", s3x16);
+    for (const auto& part : parts) next[part] = Answer::keep;
+    const auto read = world.io(device, Op::read, 10, 50);
+    world.suspend(device);
+    const auto requeue_one = [&](Probe& probe) {
+        Bio& clone = *probe.kept.front();
+        probe.kept.pop_front();
+        clone.fail({.status = Status::requeue}, 0);
+        world.run();
+    };
+    for (Probe* probe : {&a, &b, &c}) {
+        requeue_one(*probe);
+        world.pass(std::chrono::hours(1));
+        CHECK_FALSE(device.suspended());
+    }
+    requeue_one(a);
+    CHECK(device.suspended());
+    CHECK(read->answers == 0);
+    forget();
+    next[parts[0]] = Answer::requeue;  // After the resume that is an error again [R-11].
+    world.resume(device);
+    CHECK(order == Order{parts[3], parts[2], parts[1], parts[0]});  // Each at the head (3.5).
+    CHECK(read->answers == 1);
+    CHECK(read->status() == Status::io_error);
+    CHECK(read->bio.failed_at == 10);
+}
+
 TEST_CASE_FIXTURE(Stripes,
                   "an undone suspend re-issues what was deferred; later requeues fail ([R-16])") {
     MappedDevice& device = world.device("m", s3x16);

@@ -268,7 +268,7 @@ TEST_CASE("a part that a new table cuts hands its count of attempts on to the pi
     CHECK(world.idle());
 }
 
-TEST_CASE("nothing but memory limits parked bytes, and congestion tells when to stop reading") {
+TEST_CASE("nothing but memory limits parked bytes, congestion tells to read no more ([D-12])") {
     World world;
     Probe& d = world.probe("d", 10000);
     DeviceOptions options = with_retry();

@@ -159,6 +159,22 @@ TEST_CASE("[A-2] times: each direction's sum, time in flight, and the queue's to
     CHECK(column[9] == 0);
 }
 
+TEST_CASE("[D-16] times are nanoseconds inside; milliseconds are cut off, not rounded") {
+    Columns world;
+    MappedDevice& device = world.device("d", "0 100 linear a 0\n");
+    world.probe("a").decide = [](const Bio&) { return Answer::keep; };
+    for (const int round : {1, 2, 3}) {
+        auto read = world.make(Op::read, 0, 8);
+        world.submit(device, *read);
+        world.pass(999'999ns);
+        world.probe("a").finish_kept();
+        world.run();
+        CHECK(world.stats(device).ops[0].time == round * 999'999ns);
+        // The sum is cut, not each of them.
+        CHECK(columns(world, device)[4] == static_cast<std::uint64_t>(round - 1));
+    }
+}
+
 TEST_CASE("[A-1] counting starts when a target lets the I/O go, the time when it came") {
     Columns world;
     MappedDevice& device = world.device("d", "0 100 delay a 0 20\n");
@@ -177,7 +193,7 @@ TEST_CASE("[A-1] counting starts when a target lets the I/O go, the time when it
     CHECK(columns(world, device)[10] == 3);
 }
 
-TEST_CASE("[A-7] [A-8] [A-10] a part that was requeued counts once, whenever that happened") {
+TEST_CASE("[A-7] [A-8] [A-10] [H-4] a part that was requeued counts once, whenever that happened") {
     // The kernel counts each attempt of one requeued at its end; ours does not [D-3].
     Columns world;
     MappedDevice& device = world.device("d", "0 100 linear a 0\n");

@@ -243,7 +243,7 @@ TEST_CASE("T18: TRIM and WRITE_ZEROES have no payload, so its limit is not their
     CHECK(connection.serves(Command::write_zeroes, 0, 0xfffffe00));
 }
 
-TEST_CASE("T19 abuse 27: length 0 succeeds at once, without effect") {
+TEST_CASE("T19 abuse 27: length 0 succeeds at once, without effect ([D-18])") {
     // Not specified, but it must not cost the connection.
     Connection connection;
     for (const Command command :
