@@ -93,7 +93,8 @@ devices:
          { corrupt_bio_byte: [32, w, 1, 0] }, { random_read_corrupt: 0.1 } ] } } ] }
   f: { retry: {}, table: "0 8 zero" }
 exports:
-  "": { device: d, description: "all \"of\" it", max_connections: 3, allow: [10.0.0.0/8, "fd00::/8"] }
+  "": { device: d, description: "all \"of\" it", max_connections: 3,
+        allow: [10.0.0.0/8, "fd00::/8"] }
   "${x:-odd: name}": { device: e, read_only: true }
 listen: [ "tcp://127.0.0.1:0", { uri: "unix:/tmp/x.sock", exports: [ "" ] } ]
 control: { unix: /tmp/c.sock, mode: "0660", http: "[::1]:0", http_write: true }
