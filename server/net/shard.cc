@@ -33,7 +33,6 @@ Shard::Shard(unsigned index)
       timer_(io_),
       bell_(io_, make_bell()),
       hangups_(io_, make_hangup_watch()) {
-    refresh_time();
     wait_for_posts();
     wait_for_hangups();
 }
@@ -53,8 +52,8 @@ void Shard::stop() {
 
 void Shard::loop() {
     while (!stopping_) {
+        slept_ = true;
         io_.run_one();  // The only place that sleeps.
-        refresh_time();
         // Bounded: a client that always has more to send must not keep the turn from its end.
         for (std::size_t i = 0; i < limits::handlers_per_turn && io_.poll_one() != 0; ++i) {
         }
@@ -129,8 +128,9 @@ dmcore::Time Shard::clock_time() noexcept {
         std::chrono::steady_clock::now().time_since_epoch());
 }
 
-void Shard::refresh_time() noexcept {
+void Shard::refresh_time() const noexcept {
     now_ = clock_time();
+    slept_ = false;
 }
 
 void Shard::ring() noexcept {

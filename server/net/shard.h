@@ -41,8 +41,12 @@ class Shard final : public dmcore::Clock, public Inbox {
     /// What now() would say if a turn began now. Any thread.
     static dmcore::Time clock_time() noexcept;
 
-    // Clock: the time at which this turn began.
-    dmcore::Time now() const noexcept override { return now_; }
+    // Clock: the time at which this turn began. Read when it is first asked for, since what ends
+    // the loop's sleep runs before the loop itself goes on.
+    dmcore::Time now() const noexcept override {
+        if (slept_) refresh_time();
+        return now_;
+    }
     void arm(dmcore::Timer& timer, dmcore::Time due) noexcept override;
     void disarm(dmcore::Timer& timer) noexcept override;
 
@@ -80,7 +84,7 @@ class Shard final : public dmcore::Clock, public Inbox {
     void ring() noexcept;
     void wait_for_timers();
     void fire_timers();
-    void refresh_time() noexcept;
+    void refresh_time() const noexcept;
 
     const unsigned index_;
     asio::io_context io_{ASIO_CONCURRENCY_HINT_UNSAFE};
@@ -88,7 +92,8 @@ class Shard final : public dmcore::Clock, public Inbox {
     nbd::Buffers buffers_{limits::shard_buffer_bytes};
     nbd::SessionResources resources_{agenda_, buffers_};
     std::vector<std::byte> receive_buffer_;
-    dmcore::Time now_{};
+    mutable dmcore::Time now_{};
+    mutable bool slept_ = true;  // Since now_ was read.
     bool stopping_ = false;
 
     std::set<std::pair<dmcore::Time, dmcore::Timer*>> timers_;
