@@ -16,7 +16,7 @@ struct Choice {
 inline constexpr Choice choices[] = {
     {"D-4",
      "a table that the kernel loads and then refuses at resume with EINVAL is refused at load with "
-     "EINVAL; the resume is then left out",
+     "EINVAL; instead of the resume, which leaves the kernel's device suspended, ours is suspended",
      "a table is checked wholly before it gets a slot, so that no resume leaves a device "
      "suspended"},
     {"D-7",

@@ -142,7 +142,7 @@ void Replay::load(std::size_t index) {
 }
 
 void Replay::resume(const Event& event) {
-    if (refused_.erase(event.device()) != 0) return;
+    if (refused_.erase(event.device()) != 0) return machine_.suspend(event.device());
     machine_.resume(event.device());
     compare_error(event, "");
 }
