@@ -140,6 +140,8 @@ class Lane final : public BlockDevice {
     bool congested() const noexcept override;
     bool caches_writes() const noexcept override;
     void recall() noexcept override;
+    /// The part that the bio is a clone of; null if it is no clone.
+    static const DmIo* part_of(const Bio& bio) noexcept;
     /// The bio that this one does a part of, as its clone or in its place after a requeue; null for
     /// one that was submitted from outside of dmcore.
     static const Bio* above(const Bio& bio) noexcept;

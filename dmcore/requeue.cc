@@ -153,15 +153,20 @@ Bio& Lane::put_back(DmIo& io) noexcept {
     return bio;
 }
 
+const DmIo* Lane::part_of(const Bio& bio) noexcept {
+    return bio.done == &Lane::clone_done ? static_cast<const Clone&>(bio).io : nullptr;
+}
+
 const Bio* Lane::above(const Bio& bio) noexcept {
     if (bio.done == requeued_done) return static_cast<const Requeued&>(bio).parent;
-    return bio.done == &Lane::clone_done ? static_cast<const Clone&>(bio).io->orig : nullptr;
+    const DmIo* part = part_of(bio);
+    return part == nullptr ? nullptr : part->orig;
 }
 
 bool Lane::wanted_back(const Bio& bio) noexcept {
     for (const Bio* each = &bio; each != nullptr; each = above(*each)) {
-        if (each->done != &Lane::clone_done) continue;
-        if (static_cast<const Clone*>(each)->io->lane->noflush_) return true;
+        const DmIo* part = part_of(*each);
+        if (part != nullptr && part->lane->noflush_) return true;
     }
     return false;
 }

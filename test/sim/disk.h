@@ -52,7 +52,7 @@ class Disk final : public dmcore::BlockDevice {
     void crash(dmcore::Random& random);
 
     // What is wrong with it.
-    bool remote = false;           // May restart and forget what was not flushed [O-6].
+    bool remote = false;           // May restart and forget what was not flushed.
     bool down = false;             // A remote that is restarting.
     bool fail_one_flush = false;   // It has forgotten answered writes and has not told yet.
     bool sync_failed = false;      // Flush and FUA fail until it is opened anew [O-3].

@@ -18,7 +18,9 @@ namespace {
 /// A part whose first failure was a lost flush must not be run again.
 bool repeats_lost_flush(const Bio& bio) noexcept {
     for (const Bio* each = &bio; each != nullptr; each = Lane::above(*each)) {
-        if (each->parked != nullptr && each->parked->first.sync_lost) return true;
+        const dmcore::DmIo* part = Lane::part_of(*each);
+        if (part == nullptr || part->parked == nullptr) continue;
+        if (part->parked->first.sync_lost) return true;
     }
     return false;
 }

@@ -32,7 +32,7 @@ class Stores final : public Watcher {
     void finish_one();
     /// A remote goes away, for some time: what it has in hand is lost, or not...
     void take_down(Disk& disk);
-    /// ...and comes back without some of what it had answered and not flushed [O-6].
+    /// ...and comes back without some of what it had answered and not flushed.
     void bring_up(Disk& disk);
     /// All power is lost: checks what may be left, keeps one of the possible rests. What is under
     /// way ends badly; nothing may be issued until heal().
