@@ -36,8 +36,7 @@ bool Running::drop_client(std::uint64_t id) {
     const auto drop_on = [this, id](Shard& shard) {
         bool found = false;
         run_on_shard(shard.index(), [&] {
-            const auto all = shard.connections();  // A copy: it may remove itself.
-            for (const auto& each : all) {
+            for (const auto& each : shard.connections()) {  // It stays until the turn ends.
                 if (each->id() != id) continue;
                 found = true;
                 each->drop();

@@ -43,6 +43,7 @@ Response no_such(const std::string& kind, const std::string& name,
 Response no_such_device(Live& live, const std::string& name) {
     const std::vector<DeviceInfo> devices = live.devices();
     std::vector<std::string_view> names;
+    names.reserve(devices.size());
     for (const DeviceInfo& device : devices) names.push_back(device.name);
     return no_such("device", name, names);
 }
