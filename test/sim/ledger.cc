@@ -62,8 +62,11 @@ void Ledger::answered(Request& request, Outcome outcome, const std::uint64_t* va
     }
     if (good && request.op == Op::read) check_read(request, values);
     if (good && request.op == Op::flush && !stacks_.ever_lossy()) {
-        model_.flushed(request.device, request.reach & stacks_.reach(request.device),
-                       request.began);
+        // While a table changes its length nobody can say which one the flush went through; what
+        // was written through the device itself it must cover all the same [O-4].
+        const bool settled = !request.may_fail && (unsettled_ & stacks_.below(request.device)) == 0;
+        const std::uint32_t reach = request.reach & stacks_.reach(request.device);
+        model_.flushed(request.device, settled ? reach : 0, request.began);
     }
     settle_write(request, good);
     ++answers_;
