@@ -82,7 +82,6 @@ void Lane::enter(Bio& bio) noexcept {
 /// May any of it be issued now? If not it has ended, or waits.
 bool Lane::admit(Bio& bio) noexcept {
     if (bio.origin != nullptr && bio.origin->dead) [[unlikely]] {
-        mark(Mark::dead_at_gate);
         parking_.fail(bio, {.status = Status::shutdown});
         return false;
     }
@@ -362,11 +361,7 @@ void Lane::linger(const Lower& old) {
 
 /// Flushes that are still under way there keep the list, and with it the devices, until they end.
 void Lane::forget_lingering(std::uint64_t generation) noexcept {
-    if (generation == table_generation_) {
-        lingering_.reset();
-    } else {
-        mark(Mark::lingering_kept);
-    }
+    if (generation == table_generation_) lingering_.reset();
 }
 
 void Lane::set_options(const DeviceOptions& options) {
