@@ -10,7 +10,10 @@ using std::chrono::milliseconds;
 namespace {
 
 constexpr std::uint32_t disk_sectors = 700;
-constexpr std::uint64_t idle_steps_max = 500;        // Then time passes faster.
+constexpr std::uint64_t idle_steps_max = 500;  // Then time passes faster.
+// A tall stack whose devices are suspended over and over may let nothing through: each takes back
+// what the next one has not done yet. Then they get some time to work.
+constexpr std::uint64_t patience_steps_max = 50'000;
 constexpr std::uint64_t rest_steps_max = 4'000'000;  // Beyond it, something hangs.
 
 bool one_in(dmcore::Random& random, std::uint64_t count) {
@@ -100,6 +103,7 @@ Result Sim::run(std::uint32_t requests) {
             if (answers != ledger_.answers()) idle = 0;
             answers = ledger_.answers();
             if (idle > idle_steps_max) hurry();
+            if (idle > patience_steps_max) controls_->heal();
             if (idle > rest_steps_max) report_unrest();
         }
         if (temper_.crashes && rounds > 1) {
