@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <system_error>
+#include <tuple>
 #include <utility>
 
 #include "config/checks.h"
@@ -20,7 +21,9 @@ struct FileIdentity {
     dev_t device = 0;
     ino_t inode = 0;
     std::string path;
-    auto operator<=>(const FileIdentity&) const = default;
+    bool operator<(const FileIdentity& other) const {
+        return std::tie(device, inode, path) < std::tie(other.device, other.inode, other.path);
+    }
 };
 
 class StoreCheck {

@@ -190,7 +190,9 @@ class Importer {
         std::string text = "# From dm table text.";
         if (!called_.empty()) text += " Put the right files or devices in these places:";
         text += '\n';
-        for (const auto& [name, word] : called_) text += "#   " + name + " was " + word + '\n';
+        for (const auto& [name, word] : called_) {
+            text.append("#   ").append(name).append(" was ").append(word).append("\n");
+        }
         return text + yaml_text(spec_);
     }
 

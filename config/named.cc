@@ -98,7 +98,7 @@ class WordReader {
     }
 
     std::string feature() {
-        const std::string name = take();
+        std::string name = take();
         const auto spec = std::ranges::find(type_.features, name, &FeatureSpec::name);
         if (spec == type_.features.end()) {
             good_ = false;
@@ -138,7 +138,7 @@ class WordReader {
             good_ = false;
             return {};
         }
-        const std::string word = words_.front();
+        std::string word = words_.front();
         words_ = words_.subspan(1);
         return word;
     }
