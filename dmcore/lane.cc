@@ -219,10 +219,7 @@ void Lane::fan_out(DmIo& io) noexcept {
 bool Lane::fan_out_row(DmIo& io) noexcept {
     Table::Row& row = table_->rows()[io.row];
     const std::uint32_t count = clone_count(io.orig->op, row.target->traits());
-    if (count == 0 && io.orig->op != Op::flush) {  // [L-29]
-        io.failure.status = Status::not_supported;
-        return true;
-    }
+    assert(count > 0 || io.orig->op == Op::flush);  // admit() and pass() saw to it [L-4], [D-14].
     for (; io.number < count; ++io.number) {
         Clone* clone = take_clone(io);
         if (clone == nullptr) return false;
