@@ -50,6 +50,20 @@ TEST_CASE_FIXTURE(Disk, "the clock starts when a table is loaded, not when it go
     CHECK(io(device, Op::read) == Status::io_error);
 }
 
+TEST_CASE_FIXTURE(Disk, "it says in words whether it is up, and for how long still") {
+    const auto state = [](MappedDevice& device) {
+        return device.lane(0).table()->rows()[0].target->state_text();
+    };
+    MappedDevice& device = flakey("8 2");
+    CHECK(state(device) == "up, 8.0s left");
+    world.pass(std::chrono::milliseconds(1600));
+    CHECK(state(device) == "up, 6.4s left");
+    world.pass(std::chrono::milliseconds(6500));
+    CHECK(state(device) == "down, 1.9s left");
+    CHECK(state(world.device("n", "0 100 flakey d 0 180 0")) == "always up");
+    CHECK(state(world.device("o", "0 100 flakey d 0 0 180")) == "always down");
+}
+
 TEST_CASE_FIXTURE(Disk, "times under a second work and show in the full text only") {
     MappedDevice& device = flakey("250ms 1500ms 1 error_reads");
     const Time start = world.clock.now();

@@ -30,6 +30,13 @@ TEST_CASE("a requeue below is taken back by the device above that suspends, thro
     SUBCASE("behind a hold") {
         hold = low.lane(0).hold(0, 400);
     }
+    std::vector<std::unique_ptr<Request>> crowd;  // Has every DmIo of the lowest.
+    SUBCASE("from those that wait for a DmIo") {
+        world.probe("e").decide = d.decide = [](const Bio&) { return Answer::keep; };
+        for (std::size_t i = 0; i < limits::dm_ios_per_lane; ++i) {
+            crowd.push_back(world.io(low, Op::read, 395, 1));
+        }
+    }
     world.submit(top, *write);
     world.pass(std::chrono::milliseconds(100));
     CHECK(write->answers == 0);
@@ -37,6 +44,11 @@ TEST_CASE("a requeue below is taken back by the device above that suspends, thro
     CHECK(world.stats(low).parked_bytes == 0);
     CHECK(world.stats(middle).parked_bytes == 0);
     good = true;
+    for (Probe* probe : {&d, &world.probe("e")}) {
+        if (!crowd.empty()) probe->decide = nullptr;
+        probe->finish_kept();
+    }
+    world.run();
     world.resume(low);
     world.resume(middle);
     if (hold != nullptr) low.lane(0).release(*hold, 400);

@@ -120,6 +120,29 @@ TEST_CASE_FIXTURE(
     CHECK(device.event_number() == 2);
 }
 
+TEST_CASE_FIXTURE(Disk, "both slots can be looked at, and a table on its way is in none (5.1)") {
+    CHECK(device.inactive() == nullptr);
+    CHECK(device.tables().size() == 1);
+    device.load(world.build("m", "0 50 error"));
+    CHECK(device.has_inactive_table());
+    CHECK(device.inactive()->table_text() == "0 50 error \n");
+    CHECK(device.live()->rows[0].target == "linear");
+    CHECK(device.tables().size() == 2);
+    keep(true);
+    const auto read = world.io(device, Op::read, 0, 8);
+    device.resume([] {});  // Waits for the read.
+    world.run();
+    CHECK_FALSE(device.has_inactive_table());
+    CHECK(device.inactive() == nullptr);
+    CHECK(device.live()->rows[0].target == "linear");
+    CHECK(device.tables().size() == 2);  // What either stands on must stay.
+    d.finish_kept();
+    world.run();
+    CHECK(device.live()->rows[0].target == "error");
+    CHECK(device.tables().size() == 1);
+    CHECK(read->status() == Status::ok);
+}
+
 TEST_CASE_FIXTURE(Disk, "a cleared or replaced inactive table never goes live (5.1)") {
     device.load(world.build("m", "0 50 error"));
     device.clear();

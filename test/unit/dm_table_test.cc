@@ -115,6 +115,13 @@ TEST_CASE_FIXTURE(Disks, "one wrong word refuses the table, and is pointed at (6
         CAPTURE(bad.text);
         CHECK(refusal(bad.text) == bad.refusal);
     }
+    CHECK_THROWS_WITH_AS(world.build("m", "0 8 striped 2 3 d 0 d 0"),
+                         "length 8s is not a multiple of 2 stripes x chunk 3s (6s); "
+                         "6s and 12s are",
+                         TableError);
+    CHECK_THROWS_WITH_AS(world.build("m", "0 8 striped 2 8 d 0 d 0"),
+                         "length 8s is not a multiple of 2 stripes x chunk 4KiB (16s); 16s is",
+                         TableError);
     CHECK(refusal("0 8 striped +2 +4 d 0 d 4") == Refusal{});  // 6.2
     CHECK(refusal("0 8 error d") == Refusal{});                // Any count but 2 is ignored.
     CHECK(refusal("0 8 error d x y") == Refusal{});
