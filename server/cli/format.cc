@@ -153,9 +153,8 @@ std::vector<std::string> rows_dm_cannot_say(const std::string& dm, const Json& r
     for (const Json& row : rows) {
         const std::size_t end = std::min(dm.find('\n', start), dm.size());
         std::string line = count_text(row.at("start")) + " " + count_text(row.at("length")) + " " +
-                           row.at("target").get<std::string>();
-        const auto args = row.at("args").get<std::string>();
-        if (!args.empty()) line += " " + args;
+                           row.at("target").get<std::string>() + " " +
+                           row.at("args").get<std::string>();  // The space even if there is none.
         if (dm.compare(start, end - start, line) != 0) found.push_back(std::move(line));
         start = std::min(end + 1, dm.size());
     }

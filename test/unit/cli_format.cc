@@ -124,9 +124,9 @@ TEST_CASE("format: rows that dm text can't say are found") {
         return Json{{"start", start}, {"length", 8}, {"target", "t"}, {"args", args}};
     };
     const Json rows = Json::array({row(0, ""), row(8, "x 500ms"), row(16, "y 1")});
-    CHECK(rows_dm_cannot_say("0 8 t\n8 8 t x 1\n16 8 t y 1\n", rows) ==
+    CHECK(rows_dm_cannot_say("0 8 t \n8 8 t x 1\n16 8 t y 1\n", rows) ==
           std::vector<std::string>{"8 8 t x 500ms"});
-    CHECK(rows_dm_cannot_say("0 8 t\n8 8 t x 500ms\n16 8 t y 1", rows).empty());
+    CHECK(rows_dm_cannot_say("0 8 t \n8 8 t x 500ms\n16 8 t y 1", rows).empty());
     CHECK(rows_dm_cannot_say("", rows).size() == 3);
 }
 
