@@ -95,11 +95,12 @@ std::string policy_text(const DeviceSpec& device) {
 
 class Differ {
   public:
-    Differ(const Spec& live, const Spec& wanted) : live_(live), wanted_(wanted) {}
+    Differ(const Spec& live, const Spec& wanted, const Clients& clients)
+        : live_(live), wanted_(wanted), clients_(clients) {}
 
     std::vector<Change> run() {
-        each(live_.stores, wanted_.stores, "store");
         each(live_.devices, wanted_.devices, "device");
+        each(live_.stores, wanted_.stores, "store");
         each(live_.exports, wanted_.exports, "export");
         listeners();
         top_keys();
@@ -179,19 +180,48 @@ class Differ {
         list.add("retry", policy_text(from), policy_text(to));
         list.add("uuid", from.uuid, to.uuid);
         found.summary = list.text();
-        if (from.rows != to.rows) {
-            found.summary =
-                rows_text(from.rows, to.rows) + (found.summary.empty() ? "" : ", " + found.summary);
-            found.effect = "swap while suspended";
+        const std::string below = other_below(to);
+        if (from.rows != to.rows || !below.empty()) {
+            std::string what = from.rows == to.rows ? below : rows_text(from.rows, to.rows);
+            found.summary = what + (found.summary.empty() ? "" : ", " + found.summary);
+            found.effect = "swap while suspended" + waiting(to.name);
         }
         if (from.size_sectors < to.size_sectors) {
             found.effect += "; clients see the size when they connect again";
         }
         if (from.size_sectors > to.size_sectors) {
             found.risk = Risk::shrink;
-            found.effect = "SHRINKS: apply needs --allow-shrink while clients are connected";
+            found.effect = "SHRINKS: apply needs --allow-shrink while clients are connected" +
+                           waiting(to.name);
         }
         if (!found.summary.empty()) put(std::move(found));
+    }
+    /// "; 1 client waits"
+    std::string waiting(const std::string& device) const {
+        const auto count = clients_.find(device);
+        if (count == clients_.end() || count->second == 0) return {};
+        return "; " + std::to_string(count->second) +
+               (count->second == 1 ? " client waits" : " clients wait");
+    }
+    /// Names of what the device stands on that is another thing now, though it has its name.
+    std::string other_below(const DeviceSpec& device) const {
+        std::string text;
+        for (const std::string& name : device.below) {
+            const StoreSpec* from = live_.find_store(name);
+            const StoreSpec* to = wanted_.find_store(name);
+            const bool was_device = live_.find_device(name) != nullptr;
+            const bool is_device = wanted_.find_device(name) != nullptr;
+            const bool was = from != nullptr || was_device;
+            const bool same = from != nullptr && to != nullptr ? same_device(*from, *to)
+                                                               : was_device == is_device;
+            if (was && !same) text += (text.empty() ? "" : ", ") + name + " changes below";
+        }
+        return text;
+    }
+    /// Does a store that changed to that go on as it was for what stands on it?
+    static bool same_device(const StoreSpec& from, const StoreSpec& to) {
+        return same_bytes(from, to) && from.size_sectors == to.size_sectors &&
+               from.discard == to.discard;
     }
     void remove(Change found, const DeviceSpec& device) {
         found.summary = sectors_text(device.size_sectors);
@@ -223,18 +253,28 @@ class Differ {
     }
 
     void listeners() {
-        const auto has = [](const Spec& spec, const ListenSpec& listen) {
-            return std::ranges::any_of(spec.listen, [&](const ListenSpec& one) {
-                return one.uri == listen.uri && one.exports == listen.exports;
-            });
-        };
         for (const ListenSpec& one : wanted_.listen) {
-            if (!has(live_, one)) put({Kind::add, "listen", one.uri});
+            const auto old = std::ranges::find(live_.listen, one.uri, &ListenSpec::uri);
+            if (old == live_.listen.end()) {
+                put({Kind::add, "listen", one.uri});
+            } else if (old->exports != one.exports) {
+                Differences list;
+                list.add("exports", offers_text(old->exports), offers_text(one.exports));
+                put({Kind::change, "listen", one.uri, list.text(), "for new connections"});
+            }
         }
         for (const ListenSpec& one : live_.listen) {
-            if (has(wanted_, one)) continue;
+            const auto now = std::ranges::find(wanted_.listen, one.uri, &ListenSpec::uri);
+            if (now != wanted_.listen.end()) continue;
             put({Kind::remove, "listen", one.uri, {}, "its connections stay"});
         }
+    }
+    static std::string offers_text(const std::vector<std::string>& exports) {
+        std::string text;
+        for (const std::string& name : exports) {
+            text += (text.empty() ? "" : ", ") + (name.empty() ? std::string("\"\"") : name);
+        }
+        return exports.empty() ? "all" : '[' + text + ']';
     }
 
     void top_keys() {
@@ -259,6 +299,7 @@ class Differ {
 
     const Spec& live_;
     const Spec& wanted_;
+    const Clients& clients_;
     std::vector<Change> changes_;
 };
 
@@ -275,8 +316,8 @@ std::string name_of(const Change& change) {
 
 }  // namespace
 
-std::vector<Change> diff(const Spec& live, const Spec& wanted) {
-    return Differ(live, wanted).run();
+std::vector<Change> diff(const Spec& live, const Spec& wanted, const Clients& clients) {
+    return Differ(live, wanted, clients).run();
 }
 
 std::string plan_text(const std::vector<Change>& changes) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -23,10 +24,14 @@ struct Change {
     friend bool operator==(const Change&, const Change&) = default;
 };
 
-/// All differences: stores, devices, exports, listen addresses, then the rest; of each what is
+/// How many clients wait while a device changes, by its name. Without an entry: none.
+using Clients = std::map<std::string, unsigned>;
+
+/// All differences: devices, stores, exports, listen addresses, then the rest; of each what is
 /// added or changed in the order of `wanted`, then what is removed. Where something was written
-/// makes no difference. A file store that only changes its name stays open, and that is said.
-std::vector<Change> diff(const Spec& live, const Spec& wanted);
+/// makes no difference. A device whose rows stay, but not what they stand on, changes as well. A
+/// file store that only changes its name stays open, and that is said.
+std::vector<Change> diff(const Spec& live, const Spec& wanted, const Clients& clients = {});
 
 /// One line a change and a last one with their numbers, as `dmnbd plan` prints them; "no changes".
 std::string plan_text(const std::vector<Change>& changes);

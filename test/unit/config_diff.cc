@@ -57,3 +57,22 @@ TEST_CASE("plans, word by word") {
     }
     CHECK(cases >= 30);
 }
+
+TEST_CASE("the plan of the manual") {
+    const std::string joined =
+        "devices:\n  joined: { table: [ { length: 4MiB, target: zero } ] }\n"
+        "  flaky: { table: [ { target: flakey, args: { device: joined, up: 9s, down: ";
+    const Spec live =
+        load("live", "version: 1\nstores: { ram0: { type: memory, size: 512MiB } }\n" + joined +
+                         "1s } } ] }\n");
+    const Spec wanted =
+        load("wanted",
+             "version: 1\nstores:\n"
+             "  img2: { type: file, path: ./disk2.img, size: 1GiB, create: true }\n" +
+                 joined + "5s } } ] }\n");
+    CHECK(plan_text(diff(live, wanted, {{"flaky", 1}})) ==
+          "  ~ device flaky  down: 1s -> 5s         swap while suspended; 1 client waits\n"
+          "  + store  img2   file ./disk2.img 1GiB\n"
+          "  - store  ram0   memory 512MiB          LOSES DATA: apply needs --allow-data-loss\n"
+          "1 to add, 1 to change, 1 to remove\n");
+}
