@@ -1,0 +1,43 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <shared_mutex>
+
+namespace server {
+
+/// Keeps a read and a write of the same 64 KiB of a file apart [O-8]: file systems don't promise
+/// that by themselves. Any thread.
+class RangeGuards {
+  public:
+    /// A range, held alone or with other readers until this goes.
+    class Hold {
+      public:
+        Hold(RangeGuards& guards, std::uint64_t at, std::uint64_t bytes, bool exclusive) noexcept;
+        ~Hold();
+        Hold(const Hold&) = delete;
+        Hold& operator=(const Hold&) = delete;
+
+        void lock() noexcept;
+        /// False: somebody holds part of it, or it is too long to try.
+        bool try_lock() noexcept;
+
+      private:
+        template <class Visit>
+        void for_each(Visit&& visit);
+
+        RangeGuards& guards_;
+        const bool exclusive_;
+        bool all_ = false;
+        bool held_ = false;
+        std::size_t begin_ = 0;
+        std::size_t count_ = 0;
+    };
+
+  private:
+    static constexpr std::size_t guard_count = 256;
+    std::array<std::shared_mutex, guard_count> all_;  // Blocks share them.
+};
+
+}  // namespace server
