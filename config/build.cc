@@ -1,7 +1,5 @@
 #include "config/build.h"
 
-#include <exception>
-
 #include "dmcore/random.h"
 
 namespace config {
@@ -25,8 +23,7 @@ dmcore::DeviceOptions options_of(const DeviceSpec& device) {
 }
 
 dmcore::TableSet build_tables(const DeviceSpec& device, std::span<const dmcore::ShardSeams> shards,
-                              dmcore::Time loaded_at, std::uint64_t seed, const FindOpen& find,
-                              const RunOnShard& run) {
+                              dmcore::Time loaded_at, std::uint64_t seed, const FindOpen& find) {
     dmcore::TableSet set;
     set.shared = std::make_shared<dmcore::TableShared>();
     set.shared->rows = device.rows;
@@ -35,17 +32,9 @@ dmcore::TableSet build_tables(const DeviceSpec& device, std::span<const dmcore::
     set.shared->loaded_at = loaded_at;
     set.shared->seed = dmcore::mixed_seed(seed, hash_of(device.name), 0);
     for (unsigned i = 0; i < shards.size(); ++i) {
-        std::exception_ptr error;
-        run(i, [&] {
-            try {
-                set.lanes.push_back(std::make_unique<dmcore::Table>(
-                    set.shared, i, *shards[i].agenda, *shards[i].clock,
-                    [&](const std::string& name) { return find(name, i); }));
-            } catch (...) {
-                error = std::current_exception();
-            }
-        });
-        if (error != nullptr) std::rethrow_exception(error);
+        set.lanes.push_back(std::make_unique<dmcore::Table>(
+            set.shared, i, *shards[i].agenda, *shards[i].clock,
+            [&](const std::string& name) { return find(name, i); }));
     }
     return set;
 }

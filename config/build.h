@@ -9,20 +9,17 @@
 
 namespace config {
 
-/// Finds a store or device that is open on a shard; null: there is none.
-using FindOpen = std::function<dmcore::BlockDevice*(const std::string& name, unsigned shard)>;
-
-/// Runs `what` on a shard, and waits for it.
-using RunOnShard = std::function<void(unsigned shard, const std::function<void()>& what)>;
+/// Finds a store or device of a shard, with what it will be able to do once the table is live;
+/// without a device: there is none.
+using FindOpen = std::function<dmcore::Lower(const std::string& name, unsigned shard)>;
 
 dmcore::DeviceOptions options_of(const DeviceSpec& device);
 
-/// A loaded table of `device`: one copy for every shard, made there, because it looks at lanes that
-/// are at work. What it stands on must be open and have its live table. `loaded_at` is now, by the
-/// shards' clocks. `seed` is the file's; each device draws from a stream of its own. Throws
-/// dmcore::TableError for what check() could not see, such as a store that turned out smaller.
+/// A loaded table of `device`, one copy for every shard. `loaded_at` is now, by the shards' clocks.
+/// `seed` is the file's; each device draws from a stream of its own. Any thread: what is below is
+/// only noted, so it need not be quiet, nor live yet. Throws dmcore::TableError for what check()
+/// could not see, such as a store that turned out smaller.
 dmcore::TableSet build_tables(const DeviceSpec& device, std::span<const dmcore::ShardSeams> shards,
-                              dmcore::Time loaded_at, std::uint64_t seed, const FindOpen& find,
-                              const RunOnShard& run);
+                              dmcore::Time loaded_at, std::uint64_t seed, const FindOpen& find);
 
 }  // namespace config

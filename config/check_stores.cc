@@ -138,6 +138,7 @@ void check_stores(Checking& checking) {
             if (!good) continue;
             limits.write_cache = true;
         }
+        limits.discard = true;
         limits.size_sectors = store.size_sectors;
         if (limits.size_sectors > 0) checking.limits.emplace(store.name, limits);
     }

@@ -104,6 +104,7 @@ class TableTrial {
         limits.size_sectors = device_.size_sectors;
         limits.read_only = device_.read_only;
         limits.logical_block_bytes = std::max(limits.logical_block_bytes, device_.block_bytes);
+        device_.limits = limits;
         checking_.limits.emplace(device_.name, limits);
     }
 

@@ -71,6 +71,7 @@ struct DeviceSpec {
     std::uint32_t block_bytes = 512;  // 512 or 4096.
     std::string uuid;
     std::vector<std::string> below;  // Stores and devices that the rows name, each once.
+    dmcore::Limits limits;           // Of all this, over what is below.
 
     friend bool operator==(const DeviceSpec&, const DeviceSpec&) = default;
 };

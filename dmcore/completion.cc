@@ -84,7 +84,7 @@ void Lane::retire(DmIo& io) noexcept {
 
 /// From now on the part shows in the statistics, however it ends.
 void Lane::account(DmIo& io) noexcept {
-    if (io.accounted) return;
+    if (io.accounted || io.orig->done == settled) return;
     io.accounted = true;
     if (stats_.in_flight() == 0) busy_since_ = clock_.now();
     ++(io.orig->op == Op::read ? stats_.reads_in_flight : stats_.writes_in_flight);
@@ -132,19 +132,6 @@ void Lane::tell_quiet() noexcept {
     const auto tell = std::move(on_quiet_);
     on_quiet_ = nullptr;
     tell();
-}
-
-/// All lanes' writes to a lingering device ended before the swap, so one good flush covers them
-/// all.
-void Lane::flushed_lingering() noexcept {
-    mark(Mark::lingering_flushed);
-    for (unsigned i = 0; i < shared_->lanes.size(); ++i) {
-        if (i == index_) continue;
-        shared_->executor.post(i, [shared = shared_, i, generation = table_generation_] {
-            if (Lane* lane = shared->lanes[i]) lane->forget_lingering(generation);
-        });
-    }
-    lingering_.reset();
 }
 
 }  // namespace dmcore

@@ -1,8 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "dmcore/bio.h"
 
@@ -17,6 +20,35 @@ struct Limits {
     bool write_cache = false;        // Acknowledged writes need a flush to be durable [L-6].
     bool discard = false;            // [L-30]
     bool read_only = false;
+
+    friend bool operator==(const Limits&, const Limits&) = default;
+};
+
+class BlockDevice;
+
+/// A walk down a stack to its stores, each met once. Used on the stack's shard.
+class StoreWalk {
+  public:
+    enum class Of : std::uint8_t { all, flushed };
+    struct Found {
+        BlockDevice* store;
+        std::shared_ptr<void> keep;  // Keeps it open.
+    };
+
+    /// Of all stores below, or only of those that a flush reaches.
+    explicit StoreWalk(Of which) noexcept : of_(which) {}
+
+    Of of() const noexcept { return of_; }
+    /// Goes to `device`, which `keep` keeps open.
+    void visit(BlockDevice& device, const std::shared_ptr<void>& keep);
+    void found(BlockDevice& store, const std::shared_ptr<void>& keep);
+    bool has(const BlockDevice& store) const;
+    const std::vector<Found>& stores() const noexcept { return stores_; }
+
+  private:
+    Of of_;
+    std::set<const BlockDevice*> seen_;
+    std::vector<Found> stores_;
 };
 
 /// Anything that takes bios: a store, or a lane of a mapped device. One of the three seams. One
@@ -44,6 +76,11 @@ class BlockDevice {
     /// A mapped device above has begun a noflush suspend: ends with a `recalled` requeue those bios
     /// that only wait here, or below, and that it would take back, so that they don't delay it.
     virtual void recall() noexcept {}
+
+    /// Tells the walk of this store, or leads it to what is below. `keep` keeps this device open.
+    virtual void lead(StoreWalk& walk, const std::shared_ptr<void>& keep) {
+        walk.found(*this, keep);
+    }
 };
 
 /// A copy of `text` that lives for ever, the same pointer for the same text. For the few strings

@@ -55,7 +55,7 @@ Lane::Lane(std::shared_ptr<DeviceShared> shared, unsigned index, Agenda& agenda,
 }
 
 Lane::~Lane() {
-    assert(idle());
+    assert(idle() && !requeue_work_.queued && !feed_work_.queued && !quiet_work_.queued);
     shared_->lanes[index_] = nullptr;
 }
 
@@ -230,10 +230,11 @@ bool Lane::fan_out_row(DmIo& io) noexcept {
     return true;
 }
 
-/// [L-22], [L-23], and then the devices of earlier tables [O-4].
+/// [L-22], [L-23], and then the stores of earlier tables [O-4]; only those if it settles.
 bool Lane::fan_out_flush(DmIo& io) noexcept {
     const bool bypass = table_->flush_bypass();
     const std::size_t own = bypass ? table_->lowers().size() : table_->rows().size();
+    if (io.orig->done == settled) io.row = std::max(io.row, static_cast<std::uint32_t>(own));
     for (; io.row < own; ++io.row, io.number = 0) {
         if (!bypass) {
             if (!fan_out_row(io)) return false;
@@ -332,33 +333,6 @@ void Lane::close_targets(const std::function<void()>& then) {
         for (Table::Row& row : table_->rows()) row.target->close(closed);
     }
     closed();
-}
-
-void Lane::swap(std::unique_ptr<Table> table, std::shared_ptr<void> keep) {
-    assert(pending_ == 0 && parking_.gate_closed());
-    std::swap(table_, table);
-    if (table != nullptr) {
-        for (const Lower& old : table->lowers()) linger(old);
-    }
-    table.reset();
-    keep_ = std::move(keep);
-    ++table_generation_;
-    set_options(options_);
-}
-
-/// A device that flushes of the live table do not reach may hold writes that no flush has covered.
-void Lane::linger(const Lower& old) {
-    if (table_ != nullptr && table_->flushes(*old.device)) return;
-    if (lingering_ == nullptr) lingering_ = std::make_shared<LingeringList>();
-    const bool known =
-        std::any_of(lingering_->begin(), lingering_->end(),
-                    [&](const Lingering& each) { return each.lower.device == old.device; });
-    if (!known) lingering_->push_back({Lower{old.device, 0, 0}, keep_});
-}
-
-/// Flushes that are still under way there keep the list, and with it the devices, until they end.
-void Lane::forget_lingering(std::uint64_t generation) noexcept {
-    if (generation == table_generation_) lingering_.reset();
 }
 
 void Lane::set_options(const DeviceOptions& options) {

@@ -24,7 +24,8 @@ namespace dmcore {
 
 class Lane;
 
-/// Devices that only an earlier table stood on, until a flush has reached them [O-4].
+/// A store that was written under an earlier table and that flushes of the live one do not reach:
+/// it stays open, and is flushed as well, until one flush went well [O-4].
 struct Lingering {
     Lower lower;
     std::shared_ptr<void> keep;  // Keeps it open.
@@ -89,6 +90,8 @@ struct DeviceOptions {
     // Of each lane, fixed when it is made [O-12]: parts in flight, and clones beyond their first.
     std::size_t parts_max = limits::dm_ios_per_lane;
     std::size_t clones_max = limits::extra_clones_per_lane;
+
+    friend bool operator==(const DeviceOptions&, const DeviceOptions&) = default;
 };
 
 /// A mapped device on one shard. Splits each bio by trimming it from the front, maps every part
@@ -122,10 +125,26 @@ class Lane final : public BlockDevice {
     /// Lets the targets of the live table finish before it goes; `then` when they have. Only while
     /// closed and quiet.
     void close_targets(const std::function<void()>& then);
-    /// Makes `table` live; `keep` is what keeps the devices below it open. Only while closed and
-    /// quiet. Devices that only the old table stood on stay open, and are flushed by the next flush
-    /// all the same [O-4].
-    void swap(std::unique_ptr<Table> table, std::shared_ptr<void> keep);
+    /// What one lane takes in a swap.
+    struct Swap {
+        Lane* lane;
+        std::unique_ptr<Table> table;
+        std::shared_ptr<void> keep;  // Keeps what the table stands on open.
+        DeviceOptions options;
+    };
+    /// Makes all these tables live as one [O-7], and gives back those that were; of one shard, each
+    /// closed and quiet. Stores that a table reached and the new ones don't are flushed by the next
+    /// flush all the same [O-4].
+    static void swap(std::span<Swap> swaps);
+    /// A device below has another table: takes up what it can do now. What is below goes first.
+    void restack();
+    /// Flushes the stores that only earlier tables stood on, so that they can be closed. No client
+    /// asked for this flush: it is in no statistics, and a failure is left for theirs to find. Does
+    /// nothing while suspended: a client's flush will do it then.
+    void settle() noexcept;
+    /// Nothing comes any more. `then`, which may destroy this lane, later in this turn, when
+    /// nothing on the agenda is its own.
+    void end(std::function<void()> then);
     Table* table() noexcept { return table_.get(); }
     void set_options(const DeviceOptions& options);
 
@@ -145,6 +164,7 @@ class Lane final : public BlockDevice {
     /// The bio that this one does a part of, as its clone or in its place after a requeue; null for
     /// one that was submitted from outside of dmcore.
     static const Bio* above(const Bio& bio) noexcept;
+    void lead(StoreWalk& walk, const std::shared_ptr<void>& keep) override;
     /// Would a device above, which is suspending with noflush, take this bio back?
     static bool wanted_back(const Bio& bio) noexcept;
 
@@ -175,8 +195,12 @@ class Lane final : public BlockDevice {
     void send(DmIo& io, Clone& clone) noexcept;
     friend void issue(Clone& clone) noexcept;
     void recall_below() noexcept;
-    void linger(const Lower& old);
+
+    // swap.cc: how tables change.
+    StoreWalk stores(StoreWalk::Of which);
+    void linger(const StoreWalk& old);
     void forget_lingering(std::uint64_t generation) noexcept;
+    static void settled(Bio& bio) noexcept;
 
     // completion.cc: the way up.
     static void clone_done(Bio& bio) noexcept;
@@ -224,6 +248,7 @@ class Lane final : public BlockDevice {
     Work quiet_work_;
 
     std::shared_ptr<LingeringList> lingering_;  // Null: none.
+    Origin own_;                                // Of settle().
     std::uint64_t table_generation_ = 0;
     Time busy_since_{};  // While anything is in flight.
     DeviceStats stats_;

@@ -81,6 +81,26 @@ void MappedDevice::retire(Then then) {
     suspend(false, [this, then = std::move(then)] { close_targets(then); });
 }
 
+void MappedDevice::end(Then then) {
+    auto left = std::make_shared<std::size_t>(lanes_.size());
+    const auto destroyed = [left, then = std::move(then)] {
+        if (--*left == 0) then();
+    };
+    for (unsigned i = 0; i < lanes_.size(); ++i) {
+        executor_.post(i, [this, i, destroyed] {
+            lanes_[i]->end([this, i, destroyed] {
+                lanes_[i].reset();
+                executor_.post_control(destroyed);
+            });
+        });
+    }
+}
+
+void MappedDevice::set_options(const DeviceOptions& options, Then then) {
+    options_ = options;
+    for_each_lane([options](Lane& lane) { lane.set_options(options); }, std::move(then));
+}
+
 std::vector<const TableShared*> MappedDevice::tables() const {
     std::vector<const TableShared*> all;
     for (const auto& each : {live_, inactive_.shared, resuming_.shared}) {
@@ -110,13 +130,15 @@ void MappedDevice::swap(Then then) {
     for_each_lane(
         [this, tables](Lane& lane) {
             for (unsigned i = 0; i < lanes_.size(); ++i) {
-                if (lanes_[i].get() == &lane) lane.swap(std::move(tables->lanes[i]), tables->keep);
+                if (lanes_[i].get() != &lane) continue;
+                Lane::Swap swap{&lane, std::move(tables->lanes[i]), tables->keep, options_};
+                Lane::swap({&swap, 1});
             }
         },
         [this, then = std::move(then)] {
             ++event_number_;
             on_event_();
-            undo_suspend(then);
+            on_swap_([this, then] { undo_suspend(then); });
         });
 }
 

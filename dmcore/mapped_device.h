@@ -45,7 +45,7 @@ class MappedDevice {
     bool has_live_table() const noexcept { return live_ != nullptr; }
     bool has_inactive_table() const noexcept { return inactive_.shared != nullptr; }
     /// As loaded; null without one.
-    const TableShared* live() const noexcept { return live_.get(); }
+    std::shared_ptr<const TableShared> live() const noexcept { return live_; }
     /// Lane 0's copy of the inactive table; null without one. Nobody else uses it.
     const Table* inactive() const noexcept {
         return has_inactive_table() ? inactive_.lanes.front().get() : nullptr;
@@ -73,19 +73,30 @@ class MappedDevice {
     /// Without a live or inactive table there is nothing to resume: the caller checks.
     void resume(Then then, bool noflush = false);
 
-    /// Suspends and takes the live table away for good, after its targets have written what they
-    /// still hold. The device is not to be used any more.
+    /// Other options; of the lanes once `then` is called.
+    void set_options(const DeviceOptions& options, Then then);
+
+    /// Suspends for good, and lets the targets write what they still hold. The device is not to be
+    /// used any more.
     void retire(Then then);
+    /// Destroys the lanes, each on its shard; once retired, and when nobody stands on it.
+    void end(Then then);
 
     /// Sends a message to the target that holds `sector` [T-13]. `words` as split by [T-6].
     void message(std::uint64_t sector, std::vector<std::string> words,
                  std::function<void(MessageAnswer)> then);
+
+    /// Called between a swap by resume() and the opening of the gate, on the control thread; the
+    /// gate opens when the argument is called. For restack() of what stands on this device.
+    void on_swap(std::function<void(Then)> call) { on_swap_ = std::move(call); }
 
     /// Runs `each` on every lane, on its shard; then `then` here.
     void for_each_lane(const std::function<void(Lane&)>& each, Then then);
     void stats(std::function<void(DeviceStats)> then);
 
   private:
+    friend class JointSwap;
+
     void swap(Then then);
     void close_targets(Then then);
     void on_each_lane(const std::function<void(Lane&, Then answer)>& each, Then then);
@@ -101,6 +112,7 @@ class MappedDevice {
     std::uint64_t suspend_round_ = 0;  // Tells an undone suspend's answers from a later one's.
     std::uint64_t event_number_ = 0;
     Then on_event_ = [] {};
+    std::function<void(Then)> on_swap_ = [](const Then& then) { then(); };
 };
 
 }  // namespace dmcore

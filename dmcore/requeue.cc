@@ -180,9 +180,6 @@ void Lane::recall_below() noexcept {
     if (table_ != nullptr) {
         for (const Lower& below : table_->lowers()) below.device->recall();
     }
-    if (lingering_ != nullptr) {
-        for (const Lingering& below : *lingering_) below.lower.device->recall();
-    }
 }
 
 }  // namespace dmcore

@@ -38,7 +38,7 @@ void check_start(const RowSpec& row, std::size_t index, std::uint64_t expected) 
 std::uint64_t row_block(const Table::Row& row) {
     std::uint32_t bytes = sector_bytes;
     row.target->each_area([&](const Lower& below, std::uint64_t, std::uint64_t) {
-        bytes = std::max(bytes, below.device->limits().logical_block_bytes);
+        bytes = std::max(bytes, below.limits.logical_block_bytes);
     });
     return bytes / sector_bytes;
 }
@@ -114,16 +114,16 @@ Lower& Table::lower(const std::string& name, const FindDevice& find) {
     const auto known = std::find_if(lowers_.begin(), lowers_.end(),
                                     [&](const Lower& each) { return each.device->name() == name; });
     if (known != lowers_.end()) return *known;
-    BlockDevice* device = find(name);
-    if (device == nullptr) {
+    const Lower found = find(name);
+    if (found.device == nullptr) {
         throw TableError("unknown-device", "there is no store or device '" + name + "'");
     }
-    return lowers_.emplace_back(Lower{device, 0, 0});
+    return lowers_.emplace_back(found);
 }
 
 void Table::check_areas(const Row& row) {
     row.target->each_area([&](const Lower& below, std::uint64_t start, std::uint64_t sectors) {
-        const Limits& limits = below.device->limits();
+        const Limits& limits = below.limits;
         const std::uint64_t size = limits.size_sectors;
         const std::string name = "'" + below.device->name() + "'";
         if (start >= size || sectors > size - start) {  // [T-9]
@@ -136,16 +136,22 @@ void Table::check_areas(const Row& row) {
             throw TableError("misaligned", name + " has blocks of " + std::to_string(block) +
                                                " sectors; start and length must be multiples");
         }
-        declared_.insert(below.device);
+        declared_.insert(&below);
         if (row.target->flushes(below)) flushed_.insert(below.device);
     });
 }
 
+void Table::restack() {
+    for (Lower& below : lowers_) below.limits = below.device->limits();
+    stack_limits();
+}
+
 void Table::stack_limits() {
+    limits_ = {};
     limits_.size_sectors = sectors();
     limits_.discard = true;
-    for (const BlockDevice* below : declared_) {
-        const Limits& one = below->limits();
+    for (const Lower* below : declared_) {
+        const Limits& one = below->limits;
         limits_.logical_block_bytes =
             std::max(limits_.logical_block_bytes, one.logical_block_bytes);
         limits_.io_min_bytes = std::max(limits_.io_min_bytes, one.io_min_bytes);
@@ -158,9 +164,8 @@ void Table::stack_limits() {
             limits_.io_opt_bytes = both > UINT32_MAX ? 0 : static_cast<std::uint32_t>(both);
         }
     }
-    const bool all_below =
-        std::all_of(declared_.begin(), declared_.end(),
-                    [](const BlockDevice* below) { return below->limits().discard; });
+    const bool all_below = std::all_of(declared_.begin(), declared_.end(),
+                                       [](const Lower* below) { return below->limits.discard; });
     for (const Row& row : rows_) {  // [L-30]
         const Traits& traits = row.target->traits();
         limits_.discard &= traits.discard_clones > 0 && (traits.promises_discard || all_below);

@@ -46,11 +46,13 @@ class Table {
         const TargetType* type;
         std::unique_ptr<Target> target;
     };
-    /// Finds a device of this shard by name; null: there is none.
-    using FindDevice = std::function<BlockDevice*(const std::string& name)>;
+    /// Finds a device of the lane's shard by name; without a device: there is none.
+    using FindDevice = std::function<Lower(const std::string& name)>;
 
     /// Builds all rows for lane number `lane`. Throws TableError for the first thing wrong, by the
-    /// rules of dm-semantics 6.1 to 6.7; everything is validated here, not at resume [D-4].
+    /// rules of dm-semantics 6.1 to 6.7; everything is validated here, not at resume [D-4]. May be
+    /// made, and destroyed unless it is live, on any thread: it only notes what belongs to the
+    /// shard.
     Table(std::shared_ptr<TableShared> shared, unsigned lane, Agenda& agenda, Clock& clock,
           const FindDevice& find);
 
@@ -66,6 +68,8 @@ class Table {
     const std::deque<Lower>& lowers() const noexcept { return lowers_; }
 
     const Limits& limits() const noexcept { return limits_; }
+    /// Takes up the limits of the devices below as they are now. On the shard.
+    void restack();
     /// A flush goes once to each device below instead of through the targets [L-23].
     bool flush_bypass() const noexcept { return flush_bypass_; }
     /// Does a flush of this table reach the device?
@@ -87,8 +91,8 @@ class Table {
     std::shared_ptr<TableShared> shared_;
     std::deque<Lower> lowers_;
     std::vector<Row> rows_;
-    std::vector<std::uint64_t> ends_;        // Of the rows, for the search.
-    std::set<const BlockDevice*> declared_;  // Devices of which a row declares an area [T-9].
+    std::vector<std::uint64_t> ends_;  // Of the rows, for the search.
+    std::set<const Lower*> declared_;  // Devices of which a row declares an area [T-9].
     std::set<const BlockDevice*> flushed_;
     Limits limits_;
     bool flush_bypass_ = true;

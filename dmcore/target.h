@@ -22,7 +22,15 @@ inline constexpr std::uint64_t table_start_max = UINT64_MAX / 4;
 
 /// A device that a table stands on, and what this lane has sent there.
 struct Lower {
+    Lower() = default;
+    Lower(BlockDevice* below) : device(below) {  // NOLINT: a device is all that it takes.
+        if (device != nullptr) limits = device->limits();
+    }
+    /// For a device that will have these limits once the table is live.
+    Lower(BlockDevice* below, const Limits& future) : device(below), limits(future) {}
+
     BlockDevice* device = nullptr;
+    Limits limits;                       // That the table counts on; see Table::restack().
     std::uint64_t issued = 0;            // Parts submitted...
     std::uint64_t reissued = 0;          // ...of which reads and writes not for the first time...
     std::uint64_t reissued_fan_out = 0;  // ...and others: they are run again on all legs.

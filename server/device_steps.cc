@@ -35,10 +35,27 @@ void DeviceSteps::resume(bool noflush, Done done) {
     add({Step::Kind::resume, noflush, std::move(done)});
 }
 
+void DeviceSteps::hold(Done granted) {
+    add({Step::Kind::hold, false, std::move(granted)});
+}
+
+void DeviceSteps::release() {
+    const auto held = std::ranges::find(steps_, Step::Kind::hold, &Step::kind);
+    if (held == steps_.end()) return;  // It was refused.
+    const bool was_granted = held == steps_.begin();
+    steps_.erase(held);
+    if (was_granted && !steps_.empty()) begin();
+}
+
 void DeviceSteps::end() {
     ended_ = true;
-    const auto waited = std::exchange(steps_, {});
-    if (!waited.empty() && !device_.suspended()) device_.undo_suspend([] {});
+    auto waited = std::exchange(steps_, {});
+    if (!waited.empty() && waited.front().kind == Step::Kind::hold) {
+        steps_.push_back(std::move(waited.front()));
+        waited.pop_front();
+    } else if (!waited.empty() && !device_.suspended()) {
+        device_.undo_suspend([] {});
+    }
     for (const Step& step : waited) step.done(stopping());
 }
 
@@ -50,6 +67,7 @@ void DeviceSteps::add(Step step) {
 
 void DeviceSteps::begin() {
     const Step& step = steps_.front();
+    if (step.kind == Step::Kind::hold) return step.done(nullptr);
     if (step.kind == Step::Kind::suspend) {
         device_.suspend(step.noflush, [this] { finish(nullptr); });
         return;

@@ -26,12 +26,18 @@ class DeviceSteps {
     /// Not suspended, and nothing in the inactive slot: done. No table at all: refused [S-10].
     void resume(bool noflush, Done done);
 
-    /// Takes back what waits, and refuses what comes after.
+    /// Keeps all other steps waiting from when `granted` is called until release(); meanwhile the
+    /// caller may step the device itself. One at a time.
+    void hold(Done granted);
+    /// Also takes back a hold that was not granted yet.
+    void release();
+
+    /// Takes back what waits, and refuses what comes after. A hold lasts.
     void end();
 
   private:
     struct Step {
-        enum class Kind { suspend, resume } kind;
+        enum class Kind { suspend, resume, hold } kind;
         bool noflush;
         Done done;
     };

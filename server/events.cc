@@ -8,9 +8,9 @@ std::uint64_t Running::wait_event(const std::string& device, std::uint64_t seen,
     for (;;) {
         const std::uint64_t heard = events_.rings();
         refuse_if_stopping();
-        known(device);
+        const auto found = known(device);
         std::uint64_t number = 0;
-        run_on_control([&] { number = find_device(device)->event_number(); });
+        run_on_control([&] { number = found->mapped.event_number(); });
         if (number != seen || !events_.wait(heard, until)) return number;
     }
 }

@@ -4,8 +4,14 @@
 
 namespace server {
 
+Export::Export(config::ExportSpec spec, std::shared_ptr<Device> device, const Export* before)
+    : spec_(std::move(spec)),
+      device_(std::move(device)),
+      connections_(before != nullptr ? before->connections_
+                                     : std::make_shared<std::atomic<std::uint32_t>>(0)) {}
+
 nbd::ExportInfo Export::info(unsigned shard) const {
-    const dmcore::Limits& limits = device_.lane(shard).limits();
+    const dmcore::Limits& limits = device_->mapped.lane(shard).limits();
     nbd::ExportInfo info;
     info.name = spec_.name;
     info.description = spec_.description;
@@ -28,11 +34,17 @@ bool Export::admits(const std::optional<config::Address>& address) const {
 }
 
 bool Export::enter() const noexcept {
-    std::uint32_t count = connections_.load();
+    std::uint32_t count = connections_->load();
     do {
         if (spec_.max_connections != 0 && count >= spec_.max_connections) return false;
-    } while (!connections_.compare_exchange_weak(count, count + 1));
+    } while (!connections_->compare_exchange_weak(count, count + 1));
+    ++device_->clients;
     return true;
+}
+
+void Export::leave() const noexcept {
+    --*connections_;
+    --device_->clients;
 }
 
 std::shared_ptr<const Export> ExportTable::find(std::string_view name) const noexcept {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "config/spec.h"
-#include "dmcore/mapped_device.h"
+#include "server/device.h"
 #include "server/nbd/export.h"
 
 namespace server {
@@ -16,11 +16,12 @@ namespace server {
 /// A mapped device under a name that clients see. Any thread, but info() is for the lane's shard.
 class Export {
   public:
-    Export(config::ExportSpec spec, dmcore::MappedDevice& device)
-        : spec_(std::move(spec)), device_(device) {}
+    /// `before`: the export that this one follows under its name; null: none. They count their
+    /// clients together.
+    Export(config::ExportSpec spec, std::shared_ptr<Device> device, const Export* before = nullptr);
 
     const config::ExportSpec& spec() const noexcept { return spec_; }
-    dmcore::MappedDevice& device() const noexcept { return device_; }
+    Device& device() const noexcept { return *device_; }
 
     /// What a client on that shard is told now.
     nbd::ExportInfo info(unsigned shard) const;
@@ -28,21 +29,22 @@ class Export {
     /// now?
     bool admits(const std::optional<config::Address>& address) const;
 
-    std::uint32_t connections() const noexcept { return connections_.load(); }
+    std::uint32_t connections() const noexcept { return connections_->load(); }
     /// Counts one more client. False: by now others have taken the last place.
     bool enter() const noexcept;
-    void leave() const noexcept { --connections_; }
+    void leave() const noexcept;
 
   private:
     config::ExportSpec spec_;
-    dmcore::MappedDevice& device_;
-    mutable std::atomic<std::uint32_t> connections_{0};
+    std::shared_ptr<Device> device_;
+    std::shared_ptr<std::atomic<std::uint32_t>> connections_;
 };
 
 /// All exports; never changes once made.
 class ExportTable {
   public:
-    explicit ExportTable(std::vector<std::shared_ptr<const Export>> all) : all_(std::move(all)) {}
+    explicit ExportTable(std::vector<std::shared_ptr<const Export>> all = {})
+        : all_(std::move(all)) {}
 
     const std::vector<std::shared_ptr<const Export>>& all() const noexcept { return all_; }
     /// Null if there is none of that name.

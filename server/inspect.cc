@@ -1,6 +1,9 @@
 // What the control API reads of a running server: Running's side of Live.
 #include <algorithm>
+#include <set>
 
+#include "config/print.h"
+#include "dmcore/joint_swap.h"
 #include "server/running.h"
 
 namespace server {
@@ -16,47 +19,49 @@ HealthPart part(std::string name, bool good, std::string detail = {}) {
 
 std::vector<StoreInfo> Running::stores() {
     std::vector<StoreInfo> infos;
-    for (const Store& store : stores_) {
-        const bool file = store.file != nullptr;
-        infos.push_back({store.spec.name, file ? "file" : "memory", file ? store.spec.path : "",
-                         store.fronts.front()->limits().size_sectors});
+    const auto state = this->state();
+    for (const auto& store : state->stores) {
+        infos.push_back({store->name(), store->path().empty() ? "memory" : "file", store->path(),
+                         store->limits().size_sectors});
     }
     return infos;
 }
 
 std::vector<DeviceInfo> Running::devices() {
+    const auto state = this->state();
     std::vector<DeviceInfo> infos;
-    for (const auto& spec : spec_.devices) infos.push_back(describe(*find_device(spec.name)));
+    for (const auto& device : state->devices) infos.push_back(describe(*state, *device));
     return infos;
 }
 
-DeviceInfo Running::describe(dmcore::MappedDevice& device) {
+DeviceInfo Running::describe(const State& state, Device& device) {
+    dmcore::MappedDevice& mapped = device.mapped;
     DeviceInfo info;
-    info.name = device.name();
-    info.uuid = spec_.find_device(info.name)->uuid;
+    info.name = mapped.name();
+    info.uuid = state.spec.find_device(info.name)->uuid;
     std::promise<void> described;
     asio::post(control_, [&] {
-        info.open_count = open_count(info.name);
-        info.suspended = device.suspended();
-        info.live_table = device.has_live_table();
-        info.inactive_table = device.has_inactive_table();
-        info.read_only = device.options().read_only;
-        info.event_number = device.event_number();
-        if (const dmcore::Table* table = device.inactive()) {
+        info.open_count = open_count(state, device);
+        info.suspended = mapped.suspended();
+        info.live_table = mapped.has_live_table();
+        info.inactive_table = mapped.has_inactive_table();
+        info.read_only = mapped.options().read_only;
+        info.event_number = mapped.event_number();
+        if (const dmcore::Table* table = mapped.inactive()) {
             for (const auto& below : table->lowers()) {
                 info.inactive_below.push_back(below.device->name());
             }
         }
-        device.stats([&](dmcore::DeviceStats stats) {
+        mapped.stats([&](dmcore::DeviceStats stats) {
             info.stats = std::move(stats);
             described.set_value();
         });
     });
     described.get_future().get();
     run_on_shard(0, [&] {
-        const dmcore::Lane& lane = device.lane(0);
+        const dmcore::Lane& lane = mapped.lane(0);
         info.size_sectors = lane.limits().size_sectors;
-        if (const dmcore::Table* table = device.lane(0).table()) {
+        if (const dmcore::Table* table = mapped.lane(0).table()) {
             info.targets = table->rows().size();
             for (const auto& row : table->rows()) {
                 const std::string type(row.type->name);
@@ -72,26 +77,44 @@ DeviceInfo Running::describe(dmcore::MappedDevice& device) {
 }
 
 /// Every table opens what it stands on, the inactive one, too. On the control thread.
-std::uint32_t Running::open_count(const std::string& device) const {
-    std::uint32_t count = 0;
-    for (const auto& one : exports_->all()) {
-        if (one->spec().device == device) count += one->connections();
-    }
-    for (const auto& other : devices_) {
-        for (const dmcore::TableShared* table : other->tables()) {
-            const auto& below = table->below;
-            if (std::find(below.begin(), below.end(), device) != below.end()) ++count;
+std::uint32_t Running::open_count(const State& state, const Device& device) {
+    std::uint32_t count = device.clients;
+    for (const auto& other : state.devices) {
+        for (const dmcore::TableShared* table : other->mapped.tables()) {
+            if (std::ranges::count(table->below, device.mapped.name()) > 0) ++count;
         }
     }
     return count;
 }
 
+/// Of each device, all clients whose I/O may go there, through devices above it as well.
+std::map<std::string, unsigned> Running::waiting_clients() {
+    const auto state = this->state();
+    std::map<std::string, unsigned> clients;
+    std::vector<dmcore::MappedDevice*> devices;
+    for (const auto& each : state->devices) devices.push_back(&each->mapped);
+    run_on_control([&] {
+        for (const auto& each : state->devices) {
+            if (each->clients == 0) continue;
+            std::set<std::string> reached{each->mapped.name()};
+            const auto bottom_up = dmcore::bottom_up(devices);
+            for (auto device = bottom_up.rbegin(); device != bottom_up.rend(); ++device) {
+                const auto live = (*device)->live();
+                if (!reached.contains((*device)->name()) || live == nullptr) continue;
+                reached.insert(live->below.begin(), live->below.end());
+            }
+            for (const std::string& name : reached) clients[name] += each->clients;
+        }
+    });
+    return clients;
+}
+
 std::vector<ServedExport> Running::exports() {
     std::vector<ServedExport> infos;
-    for (const auto& one : exports_->all()) {
-        std::promise<nbd::ExportInfo> told;
-        shards_[0].post([&] { told.set_value(one->info(0)); });
-        const nbd::ExportInfo info = told.get_future().get();
+    const auto state = this->state();
+    for (const auto& one : state->exports->all()) {
+        nbd::ExportInfo info;
+        run_on_shard(0, [&] { info = one->info(0); });
         infos.push_back({info.name, one->spec().device, info.size_bytes, info.read_only,
                          info.description, one->connections()});
     }
@@ -102,16 +125,16 @@ std::vector<ServedExport> Running::exports() {
 std::optional<std::string> Running::ask_table(
     const std::string& device, Slot slot,
     const std::function<std::string(const dmcore::Table&)>& ask) {
-    dmcore::MappedDevice* found = find_device(device);
+    const auto found = state()->device(device);
     if (found == nullptr) return std::nullopt;
     std::string text;
     const auto ask_if_there = [&](const dmcore::Table* table) {
         if (table != nullptr) text = ask(*table);
     };
     if (slot == Slot::inactive)
-        run_on_control([&] { ask_if_there(found->inactive()); });
+        run_on_control([&] { ask_if_there(found->mapped.inactive()); });
     else
-        run_on_shard(0, [&] { ask_if_there(found->lane(0).table()); });
+        run_on_shard(0, [&] { ask_if_there(found->mapped.lane(0).table()); });
     return text;
 }
 
@@ -119,6 +142,13 @@ std::optional<std::string> Running::table_text(const std::string& device, dmcore
                                                Slot slot) {
     return ask_table(device, slot,
                      [form](const dmcore::Table& table) { return table.table_text(form); });
+}
+
+std::optional<std::string> Running::table_yaml(const std::string& device) {
+    const config::Spec spec = live_spec();
+    const config::DeviceSpec* found = spec.find_device(device);
+    if (found == nullptr) return std::nullopt;
+    return "devices:\n" + config::yaml_text(*found);
 }
 
 std::optional<std::string> Running::status_text(const std::string& device, Slot slot) {
@@ -133,8 +163,9 @@ std::vector<HealthPart> Running::startup_health() {
 /// Everything is opened before anybody can ask: a server that answers is ready once it listens.
 std::vector<HealthPart> Running::ready_health() {
     std::vector<HealthPart> parts = startup_health();
-    for (const Store& store : stores_)
-        parts.push_back(part("store " + store.spec.name, true, "open"));
+    const auto state = this->state();
+    for (const auto& store : state->stores)
+        parts.push_back(part("store " + store->name(), true, "open"));
     return parts;
 }
 

@@ -106,6 +106,8 @@ class Live {
     /// in that slot.
     virtual std::optional<std::string> table_text(const std::string& device, dmcore::TextForm form,
                                                   Slot slot) = 0;
+    /// The device as a table file has it, with its live table; nothing if there is none.
+    virtual std::optional<std::string> table_yaml(const std::string& device) = 0;
     virtual std::optional<std::string> status_text(const std::string& device, Slot slot) = 0;
     /// Waits until the device's event number is not `seen` any more, but only until `until`. What
     /// it is then. Throws StepError.

@@ -5,8 +5,7 @@
 #include <algorithm>
 
 #include "config/build.h"
-#include "config/diagnostic.h"
-#include "dmcore/stores/memory.h"
+#include "server/reload.h"
 
 namespace server {
 namespace {
@@ -14,116 +13,41 @@ namespace {
 constexpr std::chrono::milliseconds poll_interval{5};
 constexpr std::chrono::milliseconds farewell{500};  // For the last replies, after `drain`.
 
-/// A failure to open something, shown at its line of the table file.
-[[noreturn]] void fail_at(const config::Position& at, std::string slug, std::string message,
-                          std::string help = {}) {
-    config::Diagnostics found;
-    found.error(at,
-                {.slug = std::move(slug), .message = std::move(message), .help = std::move(help)});
-    throw StartError(found.human(), 1);
-}
-
 }  // namespace
 
+/// A start is a reload of nothing, without clients to think of.
 Running::Running(const config::Spec& spec, std::uint64_t seed, unsigned shard_count)
-    : spec_(spec),
-      seed_(seed),
+    : seed_(seed),
       control_work_(asio::make_work_guard(control_)),
-      shards_(shard_count, control_) {
+      shards_(shard_count, control_),
+      ownership_(std::make_unique<Ownership>(shards_)) {
     shards_.start();
     control_thread_ = std::thread([this] { control_.run(); });
+    config::Spec first = spec;
+    first.listen.clear();  // That is for listen().
+    first.seed.reset();    // `seed` has been decided.
     try {
-        for (const auto& store : spec_.stores) open_store(store);
-        for (const std::size_t i : spec_.build_order) open_device(spec_.devices[i]);
+        Reload(*this, first, {}, nullptr).run();
+    } catch (const BadTable& bad) {
+        end();
+        throw StartError(bad.found.human(), 1);
     } catch (...) {
-        control_work_.reset();
-        control_thread_.join();
-        shards_.stop();
+        end();
         throw;
     }
-    std::vector<std::shared_ptr<const Export>> all;
-    for (const auto& one : spec_.exports) {
-        all.push_back(std::make_shared<Export>(one, *find_device(one.device)));
-    }
-    exports_ = std::make_shared<ExportTable>(std::move(all));
-    shards_.run_on_all([this](Shard& shard) {
-        std::vector<dmcore::Lane*> lanes;
-        for (auto& device : devices_) lanes.push_back(&device->lane(shard.index()));
-        shard.set_lanes(std::move(lanes));
-    });
 }
 
 Running::~Running() {
+    end();
+}
+
+void Running::end() {
     run_on_control([this] { listeners_.clear(); });
+    leave_all();
+    ownership_.reset();
     shards_.stop();
     control_work_.reset();
     control_thread_.join();
-    // From the top down: what is above points to what is below.
-    while (!devices_.empty()) devices_.pop_back();
-}
-
-void Running::open_store(const config::StoreSpec& spec) {
-    Store store{spec, nullptr, {}};
-    if (spec.type == config::StoreSpec::Type::memory) {
-        const auto memory = std::make_shared<dmcore::MemoryStore>(spec.name, spec.size_sectors);
-        for (unsigned i = 0; i < shards_.shards(); ++i) {
-            store.fronts.push_back(std::make_unique<dmcore::MemoryDevice>(memory));
-        }
-        stores_.push_back(std::move(store));
-        return;
-    }
-    std::vector<Inbox*> inboxes;
-    for (unsigned i = 0; i < shards_.shards(); ++i) inboxes.push_back(&shards_[i]);
-    try {
-        store.file = std::make_shared<FileStore>(
-            spec.name,
-            FileStore::Options{.path = spec.path,
-                               .size_sectors = spec.size_sectors,
-                               .create = spec.create,
-                               .punch = spec.discard == config::StoreSpec::Discard::punch});
-    } catch (const StoreError& error) {
-        fail_at(spec.path_position, "store-open", error.what());
-    }
-    const auto threads = std::make_shared<FileThreads>(store.file, inboxes);
-    for (unsigned i = 0; i < shards_.shards(); ++i) {
-        store.fronts.push_back(std::make_unique<FileDevice>(threads, i, shards_[i].agenda()));
-    }
-    stores_.push_back(std::move(store));
-}
-
-void Running::open_device(const config::DeviceSpec& spec) {
-    devices_.push_back(std::make_unique<dmcore::MappedDevice>(spec.name, shards_, shards_.seams(),
-                                                              config::options_of(spec)));
-    try {
-        devices_.back()->load(build(spec));
-    } catch (const dmcore::TableError& error) {
-        fail_at(spec.place.of(error.row, error.word, error.part), error.slug,
-                "device '" + spec.name + "': " + error.message, error.help);
-    }
-    devices_.back()->on_event([this] { events_.ring(); });
-    steps_.try_emplace(spec.name, *devices_.back());
-    resume(spec.name, false);
-}
-
-dmcore::TableSet Running::build(const config::DeviceSpec& spec) {
-    return config::build_tables(
-        spec, shards_.seams(), Shard::clock_time(), seed_,
-        [this](const std::string& name, unsigned shard) { return find(name, shard); },
-        [this](unsigned shard, const std::function<void()>& what) { run_on_shard(shard, what); });
-}
-
-dmcore::BlockDevice* Running::find(const std::string& name, unsigned shard) {
-    const auto store = std::find_if(stores_.begin(), stores_.end(),
-                                    [&](const Store& each) { return each.spec.name == name; });
-    if (store != stores_.end()) return store->fronts[shard].get();
-    dmcore::MappedDevice* device = find_device(name);
-    return device == nullptr ? nullptr : &device->lane(shard);
-}
-
-dmcore::MappedDevice* Running::find_device(const std::string& name) {
-    const auto found = std::find_if(devices_.begin(), devices_.end(),
-                                    [&](const auto& each) { return each->name() == name; });
-    return found == devices_.end() ? nullptr : found->get();
 }
 
 void Running::run_on_control(const std::function<void()>& what) {
@@ -144,26 +68,125 @@ void Running::run_on_shard(unsigned shard, const std::function<void()>& what) {
     done.get_future().get();
 }
 
+std::shared_ptr<const State> Running::state() const {
+    const std::lock_guard lock(state_mutex_);
+    return state_;
+}
+
+void Running::set_state(std::shared_ptr<const State> next) {
+    const std::lock_guard lock(state_mutex_);
+    state_.swap(next);  // The old one goes behind the lock.
+}
+
+/// Everything that nobody else uses goes now, what is on top first: it keeps what is below.
+void Running::leave_all() {
+    const auto nothing = std::make_shared<State>();
+    shards_.run_on_all([&](Shard& shard) { shard.set_exports(nothing->exports); });
+    set_state(nothing);
+}
+
+void Running::go_on_with(std::shared_ptr<const State> next) {
+    seed_ = next->spec.seed.value_or(seed_);
+    set_state(next);
+    ++generation_;
+    shards_.run_on_all([&](Shard& shard) { shard.set_exports(next->exports); });
+    events_.ring();
+}
+
+std::shared_ptr<Device> Running::make_device(const config::DeviceSpec& spec) {
+    auto device = ownership_->keep(
+        std::make_unique<Device>(spec.name, shards_, shards_.seams(), config::options_of(spec)));
+    device->mapped.on_event([this] { events_.ring(); });
+    device->mapped.on_swap([this](const dmcore::MappedDevice::Then& then) {
+        ++generation_;
+        restack(then);
+    });
+    return device;
+}
+
+/// A device has taken another table by hand: what stands on it learns what it can do now. On the
+/// control thread.
+void Running::restack(const std::function<void()>& then) {
+    const auto devices =
+        std::make_shared<std::vector<std::shared_ptr<Device>>>(ownership_->devices());
+    std::vector<dmcore::MappedDevice*> order;
+    for (const auto& each : *devices) order.push_back(&each->mapped);
+    order = dmcore::bottom_up(std::move(order));
+    const auto left = std::make_shared<unsigned>(shards_.shards());
+    for (unsigned i = 0; i < shards_.shards(); ++i) {
+        shards_.post(i, [this, i, order, devices, left, then] {
+            for (dmcore::MappedDevice* device : order) device->lane(i).restack();
+            shards_.post_control([devices, left, then] {
+                if (--*left == 0) then();
+            });
+        });
+    }
+}
+
+std::unique_ptr<Listener> Running::make_listener(const config::ListenSpec& spec) {
+    return std::make_unique<Listener>(control_, shards_, spec);
+}
+
 void Running::listen(const std::vector<config::ListenSpec>& addresses) {
     std::vector<std::unique_ptr<Listener>> bound;
     try {
-        for (const auto& address : addresses) {
-            bound.push_back(std::make_unique<Listener>(control_, shards_, address));
-        }
+        for (const auto& address : addresses) bound.push_back(make_listener(address));
     } catch (const ListenError& error) {
         throw StartError(error.what(), error.in_use ? 5 : 1);
     }
+    const std::lock_guard one_at_a_time(changing_);
     run_on_control([&] {
         listeners_ = std::move(bound);
-        for (auto& listener : listeners_) listener->start(exports_);
+        for (auto& listener : listeners_) listener->start();
         listening_ = true;
     });
+    auto next = std::make_shared<State>(*state());
+    next->spec.listen = addresses;
+    set_state(std::move(next));
 }
 
 std::vector<std::string> Running::uris() const {
     std::vector<std::string> uris;
     for (const auto& listener : listeners_) uris.push_back(listener->uri());
     return uris;
+}
+
+Applied Running::apply(const config::Spec& wanted, const ApplyOptions& options,
+                       Companion* companion) {
+    using Kind = ReloadError::Kind;
+    const std::lock_guard one_at_a_time(changing_);
+    if (stopping()) throw ReloadError(Kind::stopping, "stopping", "the server is stopping");
+    if (options.if_generation && *options.if_generation != generation_) {
+        throw ReloadError(Kind::stale, "stale",
+                          "generation " + std::to_string(generation_) + " is live, not " +
+                              std::to_string(*options.if_generation),
+                          "look at what has changed, and apply again");
+    }
+    return Reload(*this, wanted, options, companion).run();
+}
+
+config::Spec Running::live_spec() {
+    const auto state = this->state();
+    config::Spec spec = state->spec;
+    spec.seed = seed_;
+    std::vector<std::shared_ptr<const dmcore::TableShared>> tables(spec.devices.size());
+    run_on_control([&] {
+        for (std::size_t i = 0; i < tables.size(); ++i)
+            tables[i] = state->devices[i]->mapped.live();
+    });
+    for (std::size_t i = 0; i < tables.size(); ++i) {
+        config::DeviceSpec& device = spec.devices[i];
+        if (tables[i]->rows == device.rows) continue;
+        device.rows = tables[i]->rows;
+        device.below = tables[i]->below;
+        device.place = {};
+        device.size_sectors = device.rows.back().start_sector + device.rows.back().sectors;
+    }
+    return spec;
+}
+
+std::vector<config::Change> Running::plan(const config::Spec& wanted) {
+    return config::diff(live_spec(), wanted, waiting_clients());
 }
 
 bool Running::wait_for_clients(std::chrono::steady_clock::time_point until) {
@@ -176,27 +199,21 @@ bool Running::wait_for_clients(std::chrono::steady_clock::time_point until) {
     }
 }
 
-/// Lets the targets of all devices finish, what is on top first. False: `until` came first.
-bool Running::retire_devices(std::chrono::steady_clock::time_point until) {
-    std::vector<dmcore::MappedDevice*> left;
-    for (auto& device : devices_) left.push_back(device.get());
-    const auto carries_another = [&left](const dmcore::MappedDevice* device) {
-        return std::ranges::any_of(left, [&](const dmcore::MappedDevice* other) {
-            return other->has_live_table() &&
-                   std::ranges::count(other->live()->below, device->name()) > 0;
-        });
+void Running::see_off(std::vector<std::pair<unsigned, std::weak_ptr<Connection>>> leaving,
+                      std::chrono::nanoseconds drain) {
+    const auto each_that_stayed = [this, leaving = std::move(leaving)](void (Connection::*what)()) {
+        for (const auto& [shard, weak] : leaving) {
+            shards_.post(shard, [state = state(), weak = weak, what] {
+                const auto connection = weak.lock();
+                if (connection != nullptr && !state->serves(*connection)) ((*connection).*what)();
+            });
+        }
     };
-    while (!left.empty()) {
-        const auto retired = std::make_shared<std::promise<void>>();
-        run_on_control([&] {
-            const auto top = std::ranges::find_if_not(left, carries_another);
-            dmcore::MappedDevice& device = **top;  // Live tables form no circle.
-            left.erase(top);
-            device.retire([retired] { retired->set_value(); });
-        });
-        if (retired->get_future().wait_until(until) != std::future_status::ready) return false;
-    }
-    return true;
+    Background& background = ownership_->background();
+    background.after(drain, [each_that_stayed, &background] {
+        each_that_stayed(&Connection::drain);
+        background.after(farewell, [each_that_stayed] { each_that_stayed(&Connection::give_up); });
+    });
 }
 
 Drained Running::drain(std::chrono::milliseconds drain) {
@@ -215,13 +232,16 @@ Drained Running::drain(std::chrono::milliseconds drain) {
         quiet = wait_for_clients(std::chrono::steady_clock::now() + farewell);
     }
     if (!quiet) return Drained::stuck;
-    if (!retire_devices(std::chrono::steady_clock::now() + std::max(drain, farewell))) {
+    const auto stores = ownership_->stores();
+    leave_all();
+    if (!ownership_->wait_for_devices(std::chrono::steady_clock::now() +
+                                      std::max(drain, farewell))) {
         return Drained::stuck;
     }
     Drained drained = Drained::clean;
-    for (auto& store : stores_) {
-        if (store.file == nullptr || store.file->sync()) continue;
-        spdlog::error("store '{}': its last writes could not be made durable", store.spec.name);
+    for (const auto& store : stores) {
+        if (store->sync()) continue;
+        spdlog::error("store '{}': its last writes could not be made durable", store->name());
         drained = Drained::not_durable;
     }
     return drained;

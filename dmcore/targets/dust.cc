@@ -152,7 +152,7 @@ void Dust::read_ranges(const TargetArgs& args, std::size_t word, BadBlocks& bad)
 
 /// One more than there is: dm takes it as well.
 std::uint64_t Dust::block_max() const noexcept {
-    return lower_->device->limits().size_sectors / block_sectors_;
+    return lower_->limits.size_sectors / block_sectors_;
 }
 
 std::uint64_t Dust::block_number(const TargetArgs& words, std::size_t word) const {

@@ -163,8 +163,8 @@ LogWrites::LogWrites(const TargetArgs& args) : sectors_(args.sectors) {
     }
     device_ = &args.device(0);
     log_device_ = &args.device(1);
-    const Limits& data = device_->device->limits();
-    const Limits& log = log_device_->device->limits();
+    const Limits& data = device_->limits;
+    const Limits& log = log_device_->limits;
     if (log.logical_block_bytes > data.logical_block_bytes) {
         args.fail("misaligned",
                   "the log is written in blocks of " + std::to_string(data.logical_block_bytes) +
@@ -185,7 +185,7 @@ Mapped LogWrites::map(Clone& clone) noexcept {
     clone.lower = device_;  // At the same sector [LW-1].
     clone.target_data = nullptr;
     WriteLog& log = writer_->log();
-    const bool skips = clone.op == Op::discard && !device_->device->limits().discard;  // [LW-12]
+    const bool skips = clone.op == Op::discard && !device_->limits.discard;  // [LW-12]
     std::unique_ptr<LogEntry> entry;
     if (clone.op != Op::read && log.enabled()) {
         try {

@@ -62,8 +62,7 @@ Mapped Unstriped::map(Clone& clone) noexcept {
     clone.lower = lower_;
     if (clone.op == Op::flush) return Mapped::remapped;
     clone.iter.sector = place(clone.iter.sector);
-    return clone.iter.end() <= lower_->device->limits().size_sectors ? Mapped::remapped
-                                                                     : Mapped::error;
+    return clone.iter.end() <= lower_->limits.size_sectors ? Mapped::remapped : Mapped::error;
 }
 
 std::string Unstriped::table_text(TextForm) const {

@@ -52,14 +52,14 @@ class Connection::Offered final : public nbd::ExportList {
         : owner_(owner), names_(std::move(names)) {}
 
     std::shared_ptr<const nbd::ExportInfo> find(std::string_view name) const override {
-        const auto found = owner_.exports_->find(name);
+        const auto found = owner_.shard_.exports().find(name);
         if (found == nullptr || !offers(*found)) return nullptr;
         return std::make_shared<nbd::ExportInfo>(found->info(owner_.shard_.index()));
     }
 
     std::vector<std::shared_ptr<const nbd::ExportInfo>> list() const override {
         std::vector<std::shared_ptr<const nbd::ExportInfo>> infos;
-        for (const auto& each : owner_.exports_->all()) {
+        for (const auto& each : owner_.shard_.exports().all()) {
             if (!offers(*each)) continue;
             infos.push_back(std::make_shared<nbd::ExportInfo>(each->info(owner_.shard_.index())));
         }
@@ -77,13 +77,11 @@ class Connection::Offered final : public nbd::ExportList {
     std::vector<std::string> names_;
 };
 
-Connection::Connection(Shard& shard, Socket socket, Peer peer,
-                       std::shared_ptr<const ExportTable> exports, std::vector<std::string> offered)
+Connection::Connection(Shard& shard, Socket socket, Peer peer, std::vector<std::string> offered)
     : id_(++last_id),
       shard_(shard),
       socket_(std::move(socket)),
       peer_(std::move(peer)),
-      exports_(std::move(exports)),
       offered_(std::make_unique<Offered>(*this, std::move(offered))),
       handshake_(std::make_unique<nbd::Handshake>(*offered_)),
       handshake_timer_(
@@ -179,16 +177,16 @@ void Connection::negotiate(std::span<const std::byte> in) {
 
 bool Connection::enter() {
     shard_.disarm(handshake_timer_);
-    export_ = exports_->find(handshake_->granted_export()->name);
+    export_ = shard_.exports().find(handshake_->granted_export()->name);
     counted_ = export_->enter();
     if (!counted_) {
         close("its export is full");
         return false;
     }
     session_ = std::make_unique<nbd::Session>(
-        export_->device().lane(shard_.index()), *handshake_->granted_export(), handshake_->terms(),
-        shard_.resources(), [](void* self) noexcept { static_cast<Connection*>(self)->attend(); },
-        this);
+        export_->device().mapped.lane(shard_.index()), *handshake_->granted_export(),
+        handshake_->terms(), shard_.resources(),
+        [](void* self) noexcept { static_cast<Connection*>(self)->attend(); }, this);
     spdlog::debug("client {} entered export '{}'", peer_.name, export_->spec().name);
     return true;
 }

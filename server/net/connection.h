@@ -14,7 +14,6 @@
 namespace server {
 
 class Export;
-class ExportTable;
 class Shard;
 
 /// Where a connection came from, for logs, allow-lists and limits.
@@ -29,8 +28,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   public:
     using Socket = asio::generic::stream_protocol::socket;
 
-    Connection(Shard& shard, Socket socket, Peer peer, std::shared_ptr<const ExportTable> exports,
-               std::vector<std::string> offered);
+    Connection(Shard& shard, Socket socket, Peer peer, std::vector<std::string> offered);
     virtual ~Connection();
 
     /// Sends the greeting. On the shard.
@@ -47,7 +45,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
     std::uint64_t id() const noexcept { return id_; }
     const Peer& peer() const noexcept { return peer_; }
     /// The export it uses; null while it negotiates.
-    const Export* entered() const noexcept { return export_.get(); }
+    const Export* entered() const noexcept { return session_ == nullptr ? nullptr : export_.get(); }
+    /// What it was told of that export when it entered.
+    const nbd::ExportInfo& told() const noexcept { return *handshake_->granted_export(); }
     std::size_t requests_in_flight() const noexcept {
         return session_ == nullptr ? 0 : session_->in_flight();
     }
@@ -82,7 +82,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
     Shard& shard_;
     Socket socket_;
     Peer peer_;
-    std::shared_ptr<const ExportTable> exports_;
     std::unique_ptr<Offered> offered_;
     std::unique_ptr<nbd::Handshake> handshake_;
     nbd::Bytes handshake_output_;

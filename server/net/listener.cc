@@ -104,8 +104,7 @@ std::string Listener::uri() const {
     return "nbd://" + (six ? "[" + spec_.host + "]" : spec_.host) + ":" + std::to_string(port_);
 }
 
-void Listener::start(std::shared_ptr<const ExportTable> exports) {
-    exports_ = std::move(exports);
+void Listener::start() {
     accept();
 }
 
@@ -142,8 +141,7 @@ void Listener::take(int fd, const sockaddr_storage& from) {
         set_tcp_options(fd);
     }
     Shard& shard = shards_[next_shard_++ % shards_.shards()];
-    shard.post([&shard, fd, peer, exports = exports_, family = from.ss_family,
-                offered = spec_.exports] {
+    shard.post([&shard, fd, peer, family = from.ss_family, offered = spec_.exports] {
         const asio::generic::stream_protocol protocol(family, family == AF_UNIX ? 0 : IPPROTO_TCP);
         Connection::Socket socket(shard.io());
         std::error_code error;
@@ -154,7 +152,7 @@ void Listener::take(int fd, const sockaddr_storage& from) {
             return;
         }
         auto connection =
-            std::make_shared<CountedConnection>(shard, std::move(socket), peer, exports, offered);
+            std::make_shared<CountedConnection>(shard, std::move(socket), peer, offered);
         shard.add(connection);
         connection->start();
     });

@@ -24,8 +24,11 @@ class Listener {
     Listener(const Listener&) = delete;
     Listener& operator=(const Listener&) = delete;
 
-    void start(std::shared_ptr<const ExportTable> exports);
+    void start();
     void stop();
+    const config::ListenSpec& spec() const noexcept { return spec_; }
+    /// From the next client on.
+    void offer(std::vector<std::string> exports) { spec_.exports = std::move(exports); }
 
     /// As a client would write it: "nbd://127.0.0.1:10809".
     std::string uri() const;
@@ -42,7 +45,6 @@ class Listener {
     std::uint16_t port_;  // The one it got, where port 0 asked for any.
     asio::posix::stream_descriptor socket_;
     asio::steady_timer pause_;
-    std::shared_ptr<const ExportTable> exports_;
     unsigned next_shard_ = 0;
     /// Goes with this object: a wait that ended well just before may run after it.
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -8,6 +8,7 @@
 #include <cassert>
 #include <system_error>
 
+#include "server/exports.h"
 #include "server/net/connection.h"
 
 namespace server {
@@ -32,7 +33,8 @@ Shard::Shard(unsigned index)
       receive_buffer_(limits::receive_bytes),
       timer_(io_),
       bell_(io_, make_bell()),
-      hangups_(io_, make_hangup_watch()) {
+      hangups_(io_, make_hangup_watch()),
+      exports_(std::make_shared<ExportTable>()) {
     wait_for_posts();
     wait_for_hangups();
 }

@@ -19,6 +19,7 @@
 namespace server {
 
 class Connection;
+class ExportTable;
 
 /// One thread and all it owns: loop, clock, agenda, buffers, connections. Nothing here is shared
 /// but what says "any thread". One turn of the loop: sleep for readiness, take all that is ready,
@@ -67,7 +68,11 @@ class Shard final : public dmcore::Clock, public Inbox {
     void add(std::shared_ptr<Connection> connection);
     void remove(const std::shared_ptr<Connection>& connection);
     /// Every lane of this shard, for abandon().
-    void set_lanes(std::vector<dmcore::Lane*> lanes) { lanes_ = std::move(lanes); }
+    void add(dmcore::Lane& lane) { lanes_.push_back(&lane); }
+    void remove(dmcore::Lane& lane) { std::erase(lanes_, &lane); }
+    /// What clients can open now.
+    void set_exports(std::shared_ptr<const ExportTable> exports) { exports_ = std::move(exports); }
+    const ExportTable& exports() const noexcept { return *exports_; }
     /// What waits on any device for `origin` ends now, with `shutdown` [O-2].
     void abandon(const dmcore::Origin& origin) noexcept;
     const std::set<std::shared_ptr<Connection>>& connections() const noexcept {
@@ -109,6 +114,7 @@ class Shard final : public dmcore::Clock, public Inbox {
     std::vector<Connection*> attended_;
     std::set<Connection*> paused_;
     std::vector<dmcore::Lane*> lanes_;
+    std::shared_ptr<const ExportTable> exports_;  // Never null.
     std::thread thread_;
 };
 

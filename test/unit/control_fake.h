@@ -85,6 +85,11 @@ struct FakeLive : server::Live {
                " 1 drop_writes\n";
     }
 
+    std::optional<std::string> table_yaml(const std::string& device) override {
+        if (device != "flaky") return {};
+        return "devices:\n  flaky:\n    table: []\n";
+    }
+
     std::optional<std::string> status_text(const std::string& device, server::Slot slot) override {
         if (slot == server::Slot::inactive && device == "remote") return "0 8 zero \n";
         if (device == "flaky") return "0 2097152 flakey\n";

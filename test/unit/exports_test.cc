@@ -9,7 +9,9 @@
 TEST_CASE("of many clients that enter at once, as many get in as there is room") {
     stack::World world;
     world.probe("a", 8);
-    dmcore::MappedDevice& device = world.device("d", "0 8 linear a 0\n");
+    const dmcore::ShardSeams seams{&world.agenda(), &world.clock};
+    const auto device =
+        std::make_shared<server::Device>("d", world, std::span(&seams, 1), dmcore::DeviceOptions());
     config::ExportSpec spec;
     spec.max_connections = 5;
     const server::Export one(spec, device);
@@ -24,7 +26,14 @@ TEST_CASE("of many clients that enter at once, as many get in as there is room")
     CHECK(entered == 5);
     CHECK(one.connections() == 5);
     CHECK_FALSE(one.admits({}));
+    CHECK(device->clients == 5);
     one.leave();
     CHECK(one.admits({}));
     CHECK(one.enter());
+    // After a reload under the same name, those of before still count.
+    const server::Export next(spec, device, &one);
+    CHECK(next.connections() == 5);
+    CHECK_FALSE(next.enter());
+    one.leave();
+    CHECK(next.enter());
 }

@@ -188,6 +188,9 @@ class World : public Executor {
                 set.shared, i, shards_[i].agenda, clock,
                 [&, i](const std::string& below) { return find(below, i); }));
         }
+        for (const Lower& below : set.lanes[0]->lowers()) {
+            set.shared->below.push_back(below.device->name());
+        }
         return set;
     }
 
