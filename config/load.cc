@@ -54,10 +54,11 @@ Value<std::string> read_text_file(const std::string& path) {
 class Loader {
   public:
     Loader(Diagnostics& found, const Surroundings& around)
-        : context_{found, around.variable ? around.variable : process_variable} {}
+        : context_{found, around.variable ? around.variable : process_variable}, around_(around) {}
 
     void add_file(const std::string& path, const Position& from) {
         auto text = read_text_file(path);
+        if (around_.on_read) around_.on_read(path, text ? *text : std::string());
         if (text) return add_text(path, std::move(*text));
         Position at = from;
         if (at.source == nullptr) {
@@ -79,6 +80,7 @@ class Loader {
     std::optional<Spec> finish() {
         if (documents_.size() == spec_.sources.size()) {
             read_all();
+            forbid_stores();
             check(spec_, context_.found);
         }
         context_.found.sort();
@@ -108,9 +110,26 @@ class Loader {
             } else if (spec_.sources.size() >= files_max) {
                 context_.found.error(item->position,
                                      {"too-many-files", "a table has at most 64 files"});
-            } else {
+            } else if (!is_forbidden(path, item->position, "include")) {
                 add_file(path, item->position);
             }
+        }
+    }
+
+    bool is_forbidden(const std::string& path, const Position& at, const std::string& what) {
+        const auto why = around_.forbids ? around_.forbids(path) : std::nullopt;
+        if (!why) return false;
+        context_.found.error(
+            at, {"forbidden", what + ": " + config::quoted(path) + ' ' + *why, {}, {}});
+        return true;
+    }
+
+    /// Before anybody looks at their files.
+    void forbid_stores() {
+        for (StoreSpec& store : spec_.stores) {
+            if (store.path.empty()) continue;
+            const std::string what = "store " + config::quoted(store.name);
+            if (is_forbidden(store.path, store.path_position, what)) store.path.clear();
         }
     }
 
@@ -226,6 +245,7 @@ class Loader {
     }
 
     Context context_;
+    const Surroundings& around_;
     Spec spec_;
     std::vector<Document> documents_;
     Defaults defaults_;

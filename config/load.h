@@ -14,7 +14,12 @@ namespace config {
 /// What a table file may see of its surroundings.
 struct Surroundings {
     /// Value of an environment variable; nothing if it is unset. Default: the process's own.
-    std::function<std::optional<std::string>(const std::string& name)> variable;
+    std::function<std::optional<std::string>(const std::string& name)> variable{};
+    /// What forbids to touch a file that the text names, an include or a store; nothing: it may
+    /// be. Default: all may be.
+    std::function<std::optional<std::string>(const std::string& path)> forbids{};
+    /// Hears of each file that was read, or was to be: then its text is empty.
+    std::function<void(const std::string& path, const std::string& text)> on_read{};
 };
 
 /// Reads and checks a table file and those it includes. Opens no store; looks at the size of

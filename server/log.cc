@@ -48,6 +48,12 @@ void start_log(const config::LogSpec& spec) {
     auto logger = std::make_shared<spdlog::async_logger>(
         "dmnbd", std::make_shared<spdlog::sinks::stderr_sink_mt>(), spdlog::thread_pool(),
         spdlog::async_overflow_policy::overrun_oldest);
+    spdlog::set_default_logger(std::move(logger));
+    change_log(spec);
+}
+
+void change_log(const config::LogSpec& spec) {
+    const auto logger = spdlog::default_logger();
     using Format = config::LogSpec::Format;
     const bool json = spec.format == Format::json ||
                       (spec.format == Format::automatic && ::isatty(STDERR_FILENO) == 0);
@@ -57,7 +63,6 @@ void start_log(const config::LogSpec& spec) {
         logger->set_pattern("%H:%M:%S.%e %l: %v");
     }
     logger->set_level(level_of(spec.level));
-    spdlog::set_default_logger(std::move(logger));
 }
 
 void stop_log() {

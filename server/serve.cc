@@ -15,18 +15,19 @@
 #include <random>
 
 #include "config/listen.h"
+#include "server/configuration.h"
 #include "server/control/api.h"
-#include "server/control/http.h"
-#include "server/control/paths.h"
+#include "server/control_plane.h"
 #include "server/log.h"
 #include "server/running.h"
+#include "server/watch.h"
 
 extern char** environ;
 
 namespace server {
 namespace {
 
-constexpr int in_use_code = 5;
+constexpr std::chrono::milliseconds watch_quiet{200};  // Editors write in several steps.
 
 std::uint64_t random_seed() {
     std::random_device device;
@@ -40,42 +41,19 @@ std::string export_uri(const std::string& listener, const std::string& name) {
     return listener.substr(0, query) + "/" + name + listener.substr(query + 1);
 }
 
-unsigned shard_count(const config::Spec& spec, const ServeOptions& options) {
-    if (options.shards) return *options.shards;
+unsigned shard_count(const config::Spec& spec) {
     if (spec.shards != 0) return spec.shards;
     return std::max(1U, std::thread::hardware_concurrency());
 }
 
-std::vector<config::ListenSpec> addresses(const config::Spec& spec, const ServeOptions& options) {
-    if (options.listen.empty()) return spec.listen;
-    std::vector<config::ListenSpec> parsed;
+Overrides overrides_of(const ServeOptions& options) {
+    Overrides overrides{{}, options.seed, options.shards, options.control_path};
     for (const std::string& uri : options.listen) {
         auto address = config::parse_listen(uri);
         if (!address) throw StartError("--listen " + uri + ": " + address.error().message, 2);
-        parsed.push_back(std::move(*address));
+        overrides.listen.push_back(std::move(*address));
     }
-    return parsed;
-}
-
-std::unique_ptr<control::ControlServer> start_control(control::Api& api, const config::Spec& spec,
-                                                      const ServeOptions& options) {
-    auto server = std::make_unique<control::ControlServer>(
-        [&api](const control::Request& request) { return api.answer(request); });
-    const config::ControlSpec& given = spec.control;
-    try {
-        std::string path = options.control_path;
-        if (path.empty()) path = given.unix_path;
-        if (path.empty()) path = control::make_default_path();
-        server->listen_unix(path, given.mode);
-        if (!given.http_host.empty())
-            server->listen_tcp(given.http_host, given.http_port, given.http_write);
-    } catch (const ListenError& error) {
-        const char* fix = error.in_use ? "; choose another with --control PATH" : "";
-        throw StartError(std::string(error.what()) + fix, error.in_use ? in_use_code : 1);
-    } catch (const std::runtime_error& error) {
-        throw StartError(error.what(), 1);
-    }
-    return server;
+    return overrides;
 }
 
 void print_banner(Running& running, std::uint64_t seed, const ServeOptions& options) {
@@ -111,8 +89,12 @@ int exit_code_of(int status) {
 /// exits at once.
 class Wait {
   public:
-    explicit Wait(pid_t command)
-        : signals_(io_, SIGTERM, SIGINT), others_(io_, SIGHUP), command_(command) {
+    /// `hang_up` is called for each SIGHUP, and must not wait.
+    Wait(pid_t command, std::function<void()> hang_up)
+        : signals_(io_, SIGTERM, SIGINT),
+          others_(io_, SIGHUP),
+          command_(command),
+          hang_up_(std::move(hang_up)) {
         if (command_ != 0) {
             others_.add(SIGCHLD);
             command_ended();  // Before that, its signal went to nobody.
@@ -139,7 +121,7 @@ class Wait {
         others_.async_wait([this](std::error_code error, int signal) {
             if (error) return;
             if (signal == SIGCHLD && command_ended()) return;
-            if (signal == SIGHUP) spdlog::warn("SIGHUP: this version does not reload; restart it");
+            if (signal == SIGHUP) hang_up_();
             wait_for_others();
         });
     }
@@ -155,8 +137,19 @@ class Wait {
     asio::signal_set signals_;
     asio::signal_set others_;
     pid_t command_;
+    std::function<void()> hang_up_;
     int code_ = 0;
 };
+
+FileWatch::Calls calls_of(Configuration& configuration, bool watch) {
+    return {.files =
+                [&configuration, watch] {
+                    return watch && configuration.watches() ? configuration.files()
+                                                            : std::vector<std::string>();
+                },
+            .changed = [&configuration] { configuration.look_for_changes(); },
+            .poked = [&configuration] { configuration.reload(); }};
+}
 
 /// Clients, control connections and stores need more than the usual soft limit.
 void raise_descriptor_limit() {
@@ -172,24 +165,33 @@ void exit_at_once_on_signal() {
     }
 }
 
-int serve_until_told(const config::Spec& spec, const ServeOptions& options) {
-    const std::uint64_t seed = options.seed ? *options.seed : spec.seed.value_or(random_seed());
-    auto running = std::make_unique<Running>(spec, seed, shard_count(spec, options));
-    control::Api api(*running);
-    auto control = start_control(api, spec, options);
-    running->listen(addresses(spec, options));
+/// Each waits for what it needs of the others before it goes; see the end.
+int serve_until_told(const config::Spec& given, const ServeOptions& options) {
+    const Overrides overrides = overrides_of(options);
+    config::Spec spec = given;
+    apply_overrides(spec, overrides);
+    const std::uint64_t seed = spec.seed.value_or(random_seed());
+    auto running = std::make_unique<Running>(spec, seed, shard_count(spec));
+    std::unique_ptr<control::Api> api;
+    ControlPlane plane([&api](const control::Request& request) { return api->answer(request); });
+    Configuration configuration(*running, options.table_path, overrides, &plane);
+    api = std::make_unique<control::Api>(*running, &configuration);
+    plane.start(spec);
+    running->listen(spec.listen);
     print_banner(*running, seed, options);
     const auto uris = running->uris();
     const std::string uri = uris.empty() ? std::string() : export_uri(uris.front(), "");
     int code = 0;
     {
-        Wait wait(options.run.empty() ? 0 : start_command(options.run, uri));
+        FileWatch watch(calls_of(configuration, options.watch), watch_quiet);
+        Wait wait(options.run.empty() ? 0 : start_command(options.run, uri),
+                  [&watch] { watch.poke(); });
         code = wait.run();
+        exit_at_once_on_signal();
+        running->end_steps();  // A reload under way ends here, too, and with it the watch can.
     }
-    exit_at_once_on_signal();
-    running->end_steps();
-    control.reset();
-    const auto drain = std::chrono::duration_cast<std::chrono::milliseconds>(spec.reload.drain);
+    plane.stop();
+    const auto drain = std::chrono::duration_cast<std::chrono::milliseconds>(running->drain_time());
     const Drained drained = running->drain(drain);
     if (drained != Drained::clean && code == 0) code = 1;
     if (drained == Drained::stuck) {

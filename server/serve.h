@@ -10,6 +10,8 @@ namespace server {
 
 /// What the command line adds to a table file.
 struct ServeOptions {
+    std::string table_path;             // Of the table file; empty: it is embedded.
+    bool watch = true;                  // Reload it when it changes, if it says so, too.
     std::vector<std::string> listen;    // Instead of the file's; empty: the file's.
     std::optional<std::uint64_t> seed;  // Before the file's.
     std::optional<unsigned> shards;     // Before the file's.

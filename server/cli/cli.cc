@@ -107,6 +107,7 @@ CommandLine::CommandLine() {
     add_looking();
     add_steps();
     add_watching();
+    add_config();
     add_clients();
     add_replay();
     add_rest();
@@ -174,6 +175,9 @@ void CommandLine::add_serving() {
                      return serve(serve_, console);
                  });
     add_word(*serve_verb, "FILE", serve_.file, "the table file")->required();
+    serve_verb->add_flag_callback(
+        "--no-watch", [this] { serve_.options.watch = false; },
+        "don't reload FILE when it changes; SIGHUP and `dmnbd apply` still do");
     add_server_options(*serve_verb);
     CLI::App* demo_verb = add_verb("demo", "Serve a small stack to play with, on 127.0.0.1:10809",
                                    "  dmnbd demo\n"
@@ -228,8 +232,14 @@ void CommandLine::add_looking() {
     verb = add_looking_verb("table", "Print tables, as dmsetup does",
                             "  dmnbd table\n"
                             "  dmnbd table flaky\n"
-                            "  dmnbd table flaky --inactive    what a resume would bring in",
+                            "  dmnbd table flaky --inactive    what a resume would bring in\n"
+                            "  dmnbd table --format yaml       all that is live, as a table file",
                             table);
+    verb->add_option_function<std::string>(
+            "--format", [this](const std::string& word) { look_.yaml = word == "yaml"; },
+            "dm or yaml; default: dm")
+        ->check(CLI::IsMember({"dm", "yaml"}))
+        ->type_name("FORMAT");
     add_device(*verb);
     add_inactive(*verb);
     add_control(*verb);

@@ -119,18 +119,22 @@ std::string json_text(const Json& value) {
     }
 }
 
-std::string device_path(const std::string& name) {
+std::string url_encoded(std::string_view text) {
     static constexpr char digits[] = "0123456789ABCDEF";
-    std::string path = "/v1/devices/";
-    for (const char letter : name) {
+    std::string encoded;
+    for (const char letter : text) {
         const auto code = static_cast<unsigned char>(letter);
         if (std::isalnum(code) != 0 || letter == '.' || letter == '_' || letter == '-') {
-            path += letter;
+            encoded += letter;
         } else {
-            path += {'%', digits[code >> 4], digits[code & 15]};
+            encoded += {'%', digits[code >> 4], digits[code & 15]};
         }
     }
-    return path;
+    return encoded;
+}
+
+std::string device_path(const std::string& name) {
+    return "/v1/devices/" + url_encoded(name);
 }
 
 }  // namespace server::cli

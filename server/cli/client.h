@@ -46,6 +46,9 @@ class Client {
 /// `value` as it travels. Throws Failure for text that is not UTF-8.
 std::string json_text(const Json& value);
 
+/// `text` as it goes into a path or a query.
+std::string url_encoded(std::string_view text);
+
 /// "/v1/devices/NAME", for any name.
 std::string device_path(const std::string& name);
 

@@ -56,6 +56,7 @@ class CommandLine {
     void add_watching();
     void add_clients();
     void add_completion();
+    void add_config();  // config_verbs.cc
 
     void parse(std::vector<std::string> arguments);
     void refuse_unknown() const;
@@ -72,6 +73,7 @@ class CommandLine {
     ReplayArgs replay_;
     HealthArgs health_;
     StepArgs step_;
+    ApplyArgs apply_;
     StatsArgs stats_;
     WaitArgs wait_;
     TopArgs top_;

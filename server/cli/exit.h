@@ -13,6 +13,7 @@ inline constexpr int usage = 2;
 inline constexpr int no_server = 3;
 inline constexpr int no_such = 4;
 inline constexpr int in_use = 5;
+inline constexpr int changes = 10;
 inline constexpr int timed_out = 124;
 }  // namespace exits
 

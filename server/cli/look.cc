@@ -70,8 +70,17 @@ int ls(const LookArgs& args, Console& console) {
     return exits::done;
 }
 
+/// What is live, to be saved: of one device, or the whole file.
+int table_yaml(const LookArgs& args, Client& client, Console& console) {
+    const std::string path =
+        args.name.empty() ? "/v1/config" : device_path(args.name) + "/table?format=yaml";
+    console.out << printable_lines(client.text(path));
+    return exits::done;
+}
+
 int table(const LookArgs& args, Console& console) {
     Client client(client_address(args.control));
+    if (args.yaml) return table_yaml(args, client, console);
     Json all = Json::object();
     for (const std::string& name : names_asked_for(client, args.name)) {
         const std::string path = device_path(name) + "/table?" + slot(args) + "format=";

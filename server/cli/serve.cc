@@ -20,6 +20,7 @@ int serve_spec(const std::optional<config::Spec>& spec, const config::Diagnostic
 
 int serve(ServeArgs args, Console& console) {
     args.options.control_path = server_path(args.control);
+    args.options.table_path = args.file;
     args.options.banner = "(" + printable(args.file) + ")";
     config::Diagnostics found;
     return serve_spec(config::load_file(args.file, found), found, args.options, console);

@@ -1,37 +1,14 @@
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <iostream>
-
 #include "config/diagnostic.h"
 #include "server/cli/exit.h"
+#include "server/cli/input.h"
 #include "server/cli/verbs.h"
-#include "server/control/limits.h"
 
 namespace server::cli {
 namespace {
 
-constexpr std::size_t table_bytes_max = control::limits::table_bytes_max;
-
-/// All that `from` has, up to a little more than is allowed.
-std::string read_all(std::istream& from) {
-    std::string text;
-    char buffer[65536];
-    while (text.size() <= table_bytes_max && (from.read(buffer, sizeof buffer), from.gcount() > 0))
-        text.append(buffer, static_cast<std::size_t>(from.gcount()));
-    return text;
-}
-
 std::string table_of(const StepArgs& args) {
     if (args.table) return *args.table;
-    if (args.file.empty() || args.file == "-") return read_all(std::cin);
-    std::ifstream file(args.file, std::ios::binary);
-    std::string text = file ? read_all(file) : "";
-    if (!file.is_open() || file.bad()) {
-        throw Failure(exits::failed,
-                      "can't read " + config::quoted(args.file) + ": " + std::strerror(errno));
-    }
-    return text;
+    return read_table(args.file.empty() ? "-" : args.file);
 }
 
 /// dm text begins with a number; what is no dm text is best explained as such, unless it begins
@@ -59,7 +36,6 @@ int take(const StepArgs& args, const std::string& step, const Json& body, Consol
 int load(const StepArgs& args, Console& console) {
     Client client(client_address(args.control));
     const std::string table = table_of(args);
-    if (table.size() > table_bytes_max) throw Failure(exits::failed, "a table has at most 16MiB");
     const std::string path = device_path(args.device) + "/load";
     const Json device = is_yaml(table) ? client.post(path, table, Client::yaml_type)
                                        : client.post(path, json_text({{"dm", table}}));

@@ -47,6 +47,7 @@ struct LookArgs {
     std::string name;       // Of a device, or of a target; empty: all.
     bool tree = false;      // Of `ls`.
     bool columns = false;   // Of `info`.
+    bool yaml = false;      // Of `table`: as a table file has it.
     bool inactive = false;  // Of `table`, `status` and `deps`.
 };
 int ls(const LookArgs& args, Console& console);
@@ -74,6 +75,22 @@ int clear(const StepArgs& args, Console& console);
 int suspend(const StepArgs& args, Console& console);
 int resume(const StepArgs& args, Console& console);
 int message(const StepArgs& args, Console& console);
+
+// apply.cc: the table file of a running server.
+
+struct ApplyArgs {
+    std::string control;
+    bool json = false;
+    std::string file;        // "-": standard input.
+    bool exit_code = false;  // Of `plan`: 10 if there are changes.
+    bool allow_shrink = false;
+    bool allow_data_loss = false;
+    std::optional<dmcore::Time> timeout;
+};
+int plan(const ApplyArgs& args, Console& console);
+int apply(const ApplyArgs& args, Console& console);
+/// Prints the JSON Schema of table files.
+int schema(Console& console);
 
 // stats.cc
 

@@ -7,6 +7,7 @@
 #include "config/closest.h"
 #include "config/diagnostic.h"
 #include "config/values.h"
+#include "server/control/config_api.h"
 #include "server/control/json.h"
 #include "server/control/limits.h"
 #include "server/control/steps.h"
@@ -17,6 +18,7 @@ namespace {
 constexpr std::string_view problem_type = "application/problem+json";
 constexpr std::string_view devices_path = "/v1/devices/";
 constexpr std::string_view clients_path = "/v1/clients/";
+constexpr std::string_view config_path = "/v1/config";
 
 Response json_answer(const Json& body) {
     return {.body = dump(body)};
@@ -162,8 +164,14 @@ Response device_stats(Live& live, const std::string& name, const Request& reques
 }
 
 Response device_table(Live& live, const std::string& name, const Request& request) {
-    static constexpr std::string_view formats[] = {"dm", "json"};
-    const bool dm = choice(request, "format", formats) == "dm";
+    static constexpr std::string_view formats[] = {"dm", "json", "yaml"};
+    const std::string format = choice(request, "format", formats);
+    if (format == "yaml") {
+        auto yaml = live.table_yaml(name);
+        return yaml ? Response{.type = "application/yaml", .body = std::move(*yaml)}
+                    : no_such_device(live, name);
+    }
+    const bool dm = format == "dm";
     const auto form = dm ? dmcore::TextForm::dm : dmcore::TextForm::full;
     const auto text = live.table_text(name, form, slot(request));
     if (!text) return no_such_device(live, name);
@@ -286,7 +294,10 @@ Response answer_device(Live& live, const Request& request) {
     return no_such_path(request.path);
 }
 
-Response dispatch(Live& live, const Request& request) {
+Response dispatch(Live& live, LiveConfig* config, const Request& request) {
+    if (config != nullptr && request.path.starts_with(config_path)) {
+        return answer_config(*config, request);
+    }
     if (request.path.starts_with(devices_path)) return answer_device(live, request);
     if (request.path.starts_with(clients_path)) {
         return request.method == "DELETE" ? drop_client(live, request)
@@ -304,7 +315,7 @@ Response dispatch(Live& live, const Request& request) {
 
 Needs needs_of(const std::string& method, const std::string& path) {
     using Thread = Needs::Thread;
-    const bool table = path.ends_with("/load");
+    const bool table = path.ends_with("/load") || path.starts_with(config_path);
     const bool waits = path.ends_with("/wait") || path.ends_with("/suspend");
     return {.body_bytes_max = table ? limits::table_bytes_max : limits::body_bytes_max,
             .thread = waits           ? Thread::of_wait
@@ -321,13 +332,15 @@ Response problem(unsigned status, const std::string& slug, const std::string& ti
 
 Response Api::answer(const Request& request) noexcept {
     try {
-        return dispatch(live_, request);
+        return dispatch(live_, config_, request);
     } catch (const Refused& refused) {
         return refused.answer;
     } catch (const StepError& error) {  // Of no device: the server is stopping.
         return problem(503, error.slug, error.what(), error.help);
     } catch (const BadTable& bad) {
         return problem(bad);
+    } catch (const ReloadError& error) {
+        return problem(error);
     } catch (const dmcore::TableError& error) {
         return problem(error);
     } catch (const std::exception& error) {

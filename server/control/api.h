@@ -5,6 +5,7 @@
 
 #include "server/control/message.h"
 #include "server/live.h"
+#include "server/live_config.h"
 
 namespace server::control {
 
@@ -24,14 +25,15 @@ Needs needs_of(const std::string& method, const std::string& path);
 /// Any thread.
 class Api {
   public:
-    /// Borrows `live`, which outlives it.
-    explicit Api(Live& live) : live_(live) {}
+    /// Borrows both, which outlive it. Without a `config` there is no path /v1/config.
+    explicit Api(Live& live, LiveConfig* config = nullptr) : live_(live), config_(config) {}
 
     /// Never throws: what goes wrong is an answer, too.
     Response answer(const Request& request) noexcept;
 
   private:
     Live& live_;
+    LiveConfig* config_;
 };
 
 }  // namespace server::control

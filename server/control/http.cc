@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <exception>
 
@@ -54,6 +55,7 @@ MHD_Result send(MHD_Connection* connection, const Response& answer) {
     MHD_add_response_header(response, "Cache-Control", "no-store");
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     if (!answer.allow.empty()) MHD_add_response_header(response, "Allow", answer.allow.c_str());
+    if (!answer.etag.empty()) MHD_add_response_header(response, "ETag", answer.etag.c_str());
     const MHD_Result queued = MHD_queue_response(connection, answer.status, response);
     MHD_destroy_response(response);
     return queued;
@@ -86,6 +88,9 @@ class ControlServer::Listener {
     Listener& operator=(const Listener&) = delete;
     ~Listener();
 
+    /// For TCP, from the next request on. Any thread.
+    void let_change(bool may_change) noexcept { may_change_ = may_change; }
+
   private:
     static MHD_Result called(void* self, MHD_Connection* connection, const char* url,
                              const char* method, const char* version, const char* data,
@@ -100,7 +105,8 @@ class ControlServer::Listener {
 
     const Handler& handler_;
     std::string path_;
-    TcpRules rules_;
+    const std::string own_host_;  // Of TCP: how people call it.
+    std::atomic<bool> may_change_;
     struct stat file_ {};
     MHD_Daemon* daemon_ = nullptr;
     CallThreads changes_{limits::changes_max};
@@ -109,7 +115,10 @@ class ControlServer::Listener {
 
 ControlServer::Listener::Listener(const Handler& handler, Socket socket, std::string path,
                                   TcpRules rules)
-    : handler_(handler), path_(std::move(path)), rules_(std::move(rules)) {
+    : handler_(handler),
+      path_(std::move(path)),
+      own_host_(std::move(rules.own_host)),
+      may_change_(rules.may_change) {
     if (!path_.empty()) ::lstat(path_.c_str(), &file_);
     daemon_ = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, nullptr,
                                nullptr, &Listener::called, this,                              //
@@ -170,7 +179,7 @@ MHD_Result ControlServer::Listener::begin(MHD_Connection* connection, const char
         caller.uid = peer_of(connection);
         if (!caller.uid) return MHD_NO;
     }
-    if (const auto refusal = refused(caller, ::geteuid(), rules_))
+    if (const auto refusal = refused(caller, ::geteuid(), {own_host_, may_change_}))
         return send(connection, *refusal);
     auto request = std::make_unique<Incoming>(Incoming{.needs = needs_of(method, url)});
     const std::size_t bytes_max = request->needs.body_bytes_max;
@@ -189,7 +198,8 @@ MHD_Result ControlServer::Listener::finish(MHD_Connection* connection, const cha
                     .path = url,
                     .query = {},
                     .body = std::move(incoming.body),
-                    .content_type = content_type(connection)};
+                    .content_type = content_type(connection),
+                    .if_match = header(connection, MHD_HTTP_HEADER_IF_MATCH)};
     MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, &add_query, &request.query);
     if (incoming.needs.thread != Needs::Thread::shared) {
         return call(connection, std::move(request), incoming);
@@ -221,6 +231,10 @@ ControlServer::~ControlServer() = default;
 void ControlServer::listen_unix(const std::string& path, unsigned mode) {
     Socket socket = server::listen_unix(path, mode);
     listeners_.push_back(std::make_unique<Listener>(handler_, std::move(socket), path, TcpRules{}));
+}
+
+void ControlServer::let_change(bool may_change) noexcept {
+    for (const auto& listener : listeners_) listener->let_change(may_change);
 }
 
 std::uint16_t ControlServer::listen_tcp(const std::string& host, std::uint16_t port,

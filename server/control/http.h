@@ -26,6 +26,10 @@ class ControlServer {
     /// Throws ListenError.
     std::uint16_t listen_tcp(const std::string& host, std::uint16_t port, bool may_change = false);
 
+    /// Whether those who come by TCP may change things, from their next request on. Any thread,
+    /// but not while listening begins.
+    void let_change(bool may_change) noexcept;
+
   private:
     class Listener;
 

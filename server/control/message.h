@@ -13,6 +13,7 @@ struct Request {
     std::map<std::string, std::string> query;  // Decoded; "?verbose" has an empty value.
     std::string body;
     std::string content_type{};  // Of the body, without parameters; in lower case.
+    std::string if_match{};      // Header `If-Match`; may be empty.
 };
 
 /// Does this method only look?
@@ -25,6 +26,7 @@ struct Response {
     std::string type = "application/json";
     std::string body;
     std::string allow{};  // Methods, for status 405.
+    std::string etag{};   // Header `ETag`; empty: none.
 };
 
 /// Called from several threads at a time; may wait, and must not throw.
