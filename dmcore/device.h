@@ -69,10 +69,6 @@ class BlockDevice {
     /// More waits here, or below, than may: read no further requests for this device.
     virtual bool congested() const noexcept { return false; }
 
-    /// A flush may have something to do here, or below. Unlike limits(), which a table copies when
-    /// it is loaded, this tells what is so now: below it, tables may have been changed since.
-    virtual bool caches_writes() const noexcept { return limits().write_cache; }
-
     /// A mapped device above has begun a noflush suspend: ends with a `recalled` requeue those bios
     /// that only wait here, or below, and that it would take back, so that they don't delay it.
     virtual void recall() noexcept {}

@@ -25,6 +25,20 @@ std::vector<MappedDevice*> bottom_up(std::vector<MappedDevice*> devices) {
     return order;
 }
 
+void restack(std::vector<MappedDevice*> devices, Executor& executor, MappedDevice::Then then) {
+    const std::vector<MappedDevice*> order = bottom_up(std::move(devices));
+    const auto left = std::make_shared<unsigned>(executor.shards());
+    const MappedDevice::Then answered = [left, then = std::move(then)] {
+        if (--*left == 0) then();
+    };
+    for (unsigned i = 0; i < executor.shards(); ++i) {
+        executor.post(i, [&executor, i, order, answered] {
+            for (MappedDevice* device : order) device->lane(i).restack();
+            executor.post_control(answered);
+        });
+    }
+}
+
 JointSwap::JointSwap(std::vector<Part> parts, std::vector<MappedDevice*> all)
     : parts_(std::move(parts)), all_(std::move(all)) {}
 

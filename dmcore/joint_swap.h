@@ -57,4 +57,8 @@ class JointSwap {
 /// The devices in an order in which each comes behind all that its live table stands on.
 std::vector<MappedDevice*> bottom_up(std::vector<MappedDevice*> devices);
 
+/// One of these devices has taken another table: all learn what they can do now, from what is below
+/// them. On the control thread; the devices must stay until `then`. See MappedDevice::on_swap().
+void restack(std::vector<MappedDevice*> devices, Executor& executor, MappedDevice::Then then);
+
 }  // namespace dmcore

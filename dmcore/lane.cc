@@ -96,7 +96,7 @@ bool Lane::admit(Bio& bio) noexcept {
         parking_.fail(bio, {.status = Status::not_supported});
         return false;
     }
-    if (bio.op == Op::flush && !caches_writes()) [[unlikely]] {
+    if (bio.op == Op::flush && !limits_.write_cache) [[unlikely]] {
         parking_.drop(bio.parked, 0);
         bio.parked = nullptr;
         bio.end();  // Nothing below has anything to flush [L-3].
@@ -339,6 +339,7 @@ void Lane::set_options(const DeviceOptions& options) {
     options_ = options;
     limits_ = table_ == nullptr ? Limits{} : table_->limits();
     limits_.read_only |= options.read_only;
+    limits_.write_cache |= lingering_ != nullptr;  // [O-4]
     limits_.logical_block_bytes = std::max(limits_.logical_block_bytes, options.block_bytes);
 }
 
@@ -406,13 +407,6 @@ bool Lane::congested() const noexcept {
     if (table_ == nullptr) return false;
     return std::any_of(table_->lowers().begin(), table_->lowers().end(),
                        [](const Lower& below) { return below.device->congested(); });
-}
-
-bool Lane::caches_writes() const noexcept {
-    if (limits_.write_cache || lingering_ != nullptr) return true;
-    return table_ != nullptr &&
-           std::any_of(table_->lowers().begin(), table_->lowers().end(),
-                       [](const Lower& below) { return below.device->caches_writes(); });
 }
 
 bool Lane::idle() const noexcept {

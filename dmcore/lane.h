@@ -157,7 +157,6 @@ class Lane final : public BlockDevice {
 
     /// More waits here, or on a device below, than its policy allows: don't read more requests.
     bool congested() const noexcept override;
-    bool caches_writes() const noexcept override;
     void recall() noexcept override;
     /// The part that the bio is a clone of; null if it is no clone.
     static const DmIo* part_of(const Bio& bio) noexcept;

@@ -107,20 +107,10 @@ std::shared_ptr<Device> Running::make_device(const config::DeviceSpec& spec) {
 /// A device has taken another table by hand: what stands on it learns what it can do now. On the
 /// control thread.
 void Running::restack(const std::function<void()>& then) {
-    const auto devices =
-        std::make_shared<std::vector<std::shared_ptr<Device>>>(ownership_->devices());
-    std::vector<dmcore::MappedDevice*> order;
-    for (const auto& each : *devices) order.push_back(&each->mapped);
-    order = dmcore::bottom_up(std::move(order));
-    const auto left = std::make_shared<unsigned>(shards_.shards());
-    for (unsigned i = 0; i < shards_.shards(); ++i) {
-        shards_.post(i, [this, i, order, devices, left, then] {
-            for (dmcore::MappedDevice* device : order) device->lane(i).restack();
-            shards_.post_control([devices, left, then] {
-                if (--*left == 0) then();
-            });
-        });
-    }
+    const auto devices = ownership_->devices();
+    std::vector<dmcore::MappedDevice*> mapped;
+    for (const auto& each : devices) mapped.push_back(&each->mapped);
+    dmcore::restack(std::move(mapped), shards_, [devices, then] { then(); });
 }
 
 std::unique_ptr<Listener> Running::make_listener(const config::ListenSpec& spec) {

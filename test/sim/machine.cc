@@ -37,7 +37,16 @@ dmcore::TableSet Machine::build(unsigned device, const Rows& rows) {
         trace_.violation("the table of d%u is refused: row %d, %s", device, error.row,
                          error.message.c_str());
     }
+    for (const dmcore::Lower& below : set.lanes.front()->lowers()) {
+        set.shared->below.push_back(below.device->name());
+    }
     return set;
+}
+
+std::vector<dmcore::MappedDevice*> Machine::all_devices() {
+    std::vector<dmcore::MappedDevice*> all;
+    for (const auto& each : devices_) all.push_back(each.get());
+    return all;
 }
 
 void Machine::add_device(const Rows& rows, const dmcore::DeviceOptions& options) {
@@ -47,6 +56,9 @@ void Machine::add_device(const Rows& rows, const dmcore::DeviceOptions& options)
     devices_.push_back(std::make_unique<dmcore::MappedDevice>("d" + std::to_string(number), posts_,
                                                               seams, options));
     stacks_.add(rows);
+    devices_.back()->on_swap([this](dmcore::MappedDevice::Then then) {
+        dmcore::restack(all_devices(), posts_, std::move(then));
+    });
     devices_.back()->load(build(number, rows));
     devices_.back()->resume([] {});
     while (deliver()) {

@@ -3,7 +3,7 @@
 #include <memory>
 #include <vector>
 
-#include "dmcore/mapped_device.h"
+#include "dmcore/joint_swap.h"
 #include "sim/seams.h"
 #include "sim/stacks.h"
 #include "sim/stores.h"
@@ -22,6 +22,7 @@ class Machine {
     unsigned shards() const noexcept { return posts_.shards(); }
     unsigned devices() const noexcept { return static_cast<unsigned>(devices_.size()); }
     dmcore::MappedDevice& device(unsigned number) noexcept { return *devices_[number]; }
+    std::vector<dmcore::MappedDevice*> all_devices();
     dmcore::Agenda& agenda(unsigned shard) noexcept { return agendas_[shard]; }
     void abandon(unsigned shard, const dmcore::Origin& origin) noexcept;
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "dmcore/mapped_device.h"
+#include "dmcore/joint_swap.h"
 #include "dmcore/random.h"
 #include "dmcore/stores/memory.h"
 
@@ -200,6 +200,8 @@ class World : public Executor {
         for (Shard& shard : shards_) seams.push_back({&shard.agenda, &clock});
         devices_.push_back(std::make_unique<MappedDevice>(name, *this, seams, options));
         MappedDevice& made = *devices_.back();
+        made.on_swap(
+            [this](MappedDevice::Then then) { restack(mapped(), *this, std::move(then)); });
         if (!text.empty()) {
             made.load(build(name, text));
             made.resume([] {});
@@ -315,6 +317,11 @@ class World : public Executor {
         Agenda agenda;
         std::deque<std::function<void()>> posted;
     };
+    std::vector<MappedDevice*> mapped() {
+        std::vector<MappedDevice*> all;
+        for (auto& each : devices_) all.push_back(each.get());
+        return all;
+    }
     static void drain(std::deque<std::function<void()>>& posts) {
         while (!posts.empty()) {
             const auto what = std::move(posts.front());
