@@ -19,32 +19,28 @@ bool Controls::open_for_clients(unsigned device) const noexcept {
 }
 
 bool Controls::healed() const noexcept {
-    return std::all_of(devices_.begin(), devices_.end(), [](const Device& each) {
-        return each.state == State::running && !each.loaded;
+    return std::all_of(devices_.begin(), devices_.end(), [this](const Device& each) {
+        return each.state == State::running && !each.loaded && !(each.whole && fits(*each.whole));
     });
 }
 
 const char* Controls::state_text(unsigned device) const noexcept {
-    static constexpr const char* texts[] = {"running", "suspending", "suspended", "resuming",
-                                            "undoing"};
+    static constexpr const char* texts[] = {"running",  "suspending", "suspended",
+                                            "resuming", "undoing",    "in a joint swap"};
     return texts[static_cast<std::size_t>(devices_[device].state)];
 }
 
-bool Controls::goes_together(unsigned device) const noexcept {
-    return std::find(together_.begin(), together_.end(), device) != together_.end();
-}
-
 void Controls::act() {
-    go_on_together();
+    go_on_joint(true);
     move_wholly();
     const auto number = static_cast<unsigned>(random_.below(devices_.size()));
-    if (goes_together(number) || moving_ == number) return;
+    if (moving_ == number) return;
     const std::uint64_t dice = random_.below(8);
     const bool noflush = random_.below(3) != 0;
     switch (devices_[number].state) {
         case State::running:
             if (dice < 3) load_something(number);
-            if (dice == 3 && together_.empty()) return begin_together(number);
+            if (dice == 3 && joint_.empty()) return begin_joint(number);
             if (dice == 4 && !moving_ && !devices_[number].loaded) {
                 moving_ = number;
                 return;
@@ -58,17 +54,21 @@ void Controls::act() {
             if (dice == 0) load_something(number);
             return dice < 5 ? resume(number, noflush) : void();
         case State::resuming: return dice == 0 ? undo(number) : void();
-        case State::undoing: return;
+        case State::undoing:
+        case State::joint: return;
     }
 }
 
 void Controls::heal() {
     moving_.reset();
-    go_on_together();
+    go_on_joint(false);
     for (unsigned i = 0; i < devices_.size(); ++i) {
-        if (goes_together(i)) continue;
         if (devices_[i].state == State::suspended) resume(i, true);
-        if (devices_[i].state == State::running && devices_[i].loaded) drop(i);
+        if (devices_[i].state != State::running) continue;
+        if (devices_[i].loaded) drop(i);
+        // Retries of each level wait for those below it, which would find nothing there for long.
+        if (devices_[i].whole) load(i, *devices_[i].whole, Kind::other_length);
+        if (devices_[i].loaded) resume(i, true);
     }
 }
 
@@ -207,7 +207,11 @@ void Controls::move_wholly() {
         moving_.reset();
         return;
     }
-    load(device, stacks_.random_table(device), Kind::other_sectors);
+    Rows rows = stacks_.random_table(device);
+    // What stands on a shorter one would retry for hours: each level so often as the next one does.
+    const bool bearable =
+        !retries_ || rows.back().start + rows.back().sectors >= stacks_.sectors(device);
+    if (bearable) load(device, std::move(rows), Kind::other_sectors);
     if (state.loaded) {
         resume(device, random_.below(2) == 0);
     } else {
@@ -216,9 +220,9 @@ void Controls::move_wholly() {
 }
 
 /// The device and all those above it change their tables as one.
-void Controls::begin_together(unsigned device) {
+void Controls::begin_joint(unsigned device) {
     std::vector<unsigned> all;
-    for (unsigned i = stacks_.count(); i-- > device;) {
+    for (unsigned i = device; i < stacks_.count(); ++i) {
         if ((stacks_.below(i) >> device & 1) != 0) all.push_back(i);
     }
     const bool ready = std::all_of(all.begin(), all.end(), [&](unsigned each) {
@@ -226,33 +230,45 @@ void Controls::begin_together(unsigned device) {
                fits(stacks_.rows(each)) && moving_ != each;
     });
     if (!ready) return;
-    for (const unsigned each : all) load(each, stacks_.other_cuts(each), Kind::same_sectors);
-    together_ = std::move(all);
-    together_at_ = 0;
-    together_noflush_ = random_.below(2) == 0;
-    together_resumes_ = false;
+    std::vector<dmcore::JointSwap::Part> parts;
+    for (const unsigned each : all) {
+        devices_[each].state = State::joint;
+        devices_[each].kind = Kind::same_sectors;
+        devices_[each].next = stacks_.other_cuts(each);
+        dmcore::MappedDevice& mapped = machine_.device(each);
+        parts.push_back({&mapped, machine_.build(each, devices_[each].next), mapped.options()});
+    }
+    trace_.note(What::suspend, device, all.size());
+    joint_ = std::move(all);
+    joint_quiet_ = joint_ending_ = false;
+    joint_swap_ = std::make_unique<dmcore::JointSwap>(std::move(parts), machine_.all_devices());
+    joint_swap_->suspend([this] {
+        joint_quiet_ = true;
+        for (const unsigned each : joint_) check_quiet(each);
+    });
 }
 
-/// Suspends parents before children, resumes children before parents, each when the last one is
-/// done.
-void Controls::go_on_together() {
-    if (together_.empty()) return;
-    const unsigned device = together_[together_at_];
-    const State state = devices_[device].state;
-    if (!together_resumes_) {
-        if (state == State::running) suspend(device, together_noflush_);
-        if (state != State::suspended) return;
-        if (++together_at_ < together_.size()) return;
-        together_resumes_ = true;
-        --together_at_;
-        return;
+void Controls::go_on_joint(bool may_undo) {
+    if (joint_.empty() || joint_ending_) return;
+    if (may_undo && random_.below(16) == 0) {
+        joint_ending_ = true;
+        joint_swap_->undo([this] { end_joint(false); });
+        if (retries_) return;
+        for (const unsigned each : joint_) ledger_.excuse(each);
+    } else if (joint_quiet_) {
+        joint_ending_ = true;
+        joint_swap_->commit([this] { end_joint(true); });
     }
-    if (state == State::suspended) resume(device, together_noflush_);
-    if (state != State::running) return;
-    if (together_at_-- == 0) {
-        together_.clear();
-        together_at_ = 0;
+}
+
+void Controls::end_joint(bool swapped) {
+    trace_.note(What::swapped, joint_.front(), swapped, joint_.size());
+    for (const unsigned each : joint_) {
+        devices_[each].state = State::running;
+        if (swapped) set_rows(each, devices_[each].next);
+        ledger_.settle(each);
     }
+    joint_.clear();
 }
 
 }  // namespace sim

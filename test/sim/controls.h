@@ -16,16 +16,17 @@ class Controls {
 
     /// One step on some device, if it can take one.
     void act();
-    /// Ends what has begun: opens all gates, drops tables that are not live.
+    /// Ends what has begun: opens all gates, drops tables that are not live, gives back what was
+    /// taken from a device's end.
     void heal();
-    /// Every device runs, with its gate open.
+    /// Every device runs, with its gate open, and is as long as what is below allows.
     bool healed() const noexcept;
     const char* state_text(unsigned device) const noexcept;
     /// May clients send to it? Not while all of its sectors are about to move.
     bool open_for_clients(unsigned device) const noexcept;
 
   private:
-    enum class State : std::uint8_t { running, suspending, suspended, resuming, undoing };
+    enum class State : std::uint8_t { running, suspending, suspended, resuming, undoing, joint };
     enum class Kind : std::uint8_t { same_sectors, other_length, other_sectors };
     struct Device {
         State state = State::running;
@@ -37,7 +38,6 @@ class Controls {
         Rows shrunk;                // ...and since.
     };
 
-    bool goes_together(unsigned device) const noexcept;
     bool fits(const Rows& rows) const noexcept;
     bool settled(unsigned device) const noexcept;
     void load_something(unsigned device);
@@ -49,8 +49,9 @@ class Controls {
     void set_rows(unsigned device, const Rows& rows);
     void undo(unsigned device);
     void move_wholly();
-    void begin_together(unsigned device);
-    void go_on_together();
+    void begin_joint(unsigned device);
+    void go_on_joint(bool may_undo);
+    void end_joint(bool swapped);
     void check_quiet(unsigned device);
 
     dmcore::Random& random_;
@@ -61,10 +62,10 @@ class Controls {
     const bool retries_;
     std::vector<Device> devices_;
     std::optional<unsigned> moving_;  // Waits until nothing is under way there, then moves.
-    std::vector<unsigned> together_;  // Parents first; a step at a time.
-    std::size_t together_at_ = 0;
-    bool together_noflush_ = false;
-    bool together_resumes_ = false;
+    std::vector<unsigned> joint_;     // These change their tables as one [O-7]...
+    std::unique_ptr<dmcore::JointSwap> joint_swap_;
+    bool joint_quiet_ = false;   // ...which have nothing below them any more...
+    bool joint_ending_ = false;  // ...and are about to have what they will have.
 };
 
 }  // namespace sim
