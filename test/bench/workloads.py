@@ -1,0 +1,70 @@
+"""What scripts/bench measures, and what dmnbd must reach."""
+from dataclasses import dataclass, field
+
+LINEAR, STACK, FILES = "dmnbd/linear", "dmnbd/stack", "dmnbd/files"
+MEMORY, FILE, QEMU, FLOOR = "nbdkit-memory", "nbdkit-file", "qemu-nbd", "floor"
+
+
+@dataclass
+class Bar:
+    server: str
+    ratio: float
+    figure: str = "iops"
+    more: bool = True
+
+
+@dataclass
+class Workload:
+    name: str
+    what: str
+    ours: str
+    bars: list
+    load: list = field(default_factory=list)
+    fio: list = field(default_factory=list)
+    figure: str = "iops"
+
+    @property
+    def servers(self):
+        return [self.ours] + list(dict.fromkeys(bar.server for bar in self.bars))
+
+
+def at_most(server, ratio, figure):
+    return Bar(server, ratio, figure, more=False)
+
+
+def load(text):
+    """depth=1 sequential -> --depth 1 --sequential"""
+    return [word for pair in text.split() for word in ("--" + pair).split("=")]
+
+
+DEEP = "depth=32 connections=1"
+LARGE = "bytes=1048576 depth=4 sequential"
+
+# "stack" is linear over flakey (always up) over a 4-way stripe of 64 KiB, with statistics.
+WORKLOADS = [
+    Workload("read-linear", "4 KiB random read, depth 32, memory, one linear", LINEAR,
+             [Bar(FLOOR, 0.80)], load(DEEP)),
+    Workload("read-stack", "4 KiB random read, depth 32, memory, stack", STACK,
+             [Bar(FLOOR, 0.70), Bar(MEMORY, 2.5), at_most(FLOOR, 1.6, "server_cpu_us")], load(DEEP)),
+    Workload("read-stack-4", "the same on 4 connections", STACK,
+             [Bar(MEMORY, 4)], load("depth=32 connections=4")),
+    Workload("write-stack", "4 KiB random write, depth 32, memory, stack", STACK,
+             [Bar(MEMORY, 2)], load(DEEP + " write=100")),
+    Workload("read-files", "4 KiB random read, depth 32, stack over cached files", FILES,
+             [Bar(FILE, 2), Bar(QEMU, 4)], load(DEEP)),
+    Workload("write-files", "4 KiB random write, depth 32, stack over files", FILES,
+             [Bar(FILE, 1.1), Bar(QEMU, 1.3)], load(DEEP + " write=100")),
+    Workload("large-read-stack", "1 MiB sequential read, 2 connections, memory, stack", STACK,
+             [Bar(MEMORY, 1.6)], load(LARGE + " connections=2"), figure="mib_per_s"),
+    Workload("large-read-files", "1 MiB sequential read, 2 connections, stack over files", FILES,
+             [Bar(FILE, 1.3)], load(LARGE + " connections=2"), figure="mib_per_s"),
+    Workload("large-write-stack", "1 MiB sequential write, memory, stack", STACK,
+             [Bar(MEMORY, 1.2)], load(LARGE + " write=100"), figure="mib_per_s"),
+    Workload("large-write-files", "1 MiB sequential write, stack over files", FILES,
+             [Bar(FILE, 0.95)], load(LARGE + " write=100"), figure="mib_per_s"),
+    Workload("depth-1", "4 KiB random read, depth 1, memory, stack", STACK,
+             [at_most(FLOOR, 1.3, "p50_us")], load("depth=1"), figure="p50_us"),
+    Workload("fio", "fio's nbd engine, 4 KiB random read, depth 32, stack over files", FILES,
+             [Bar(FILE, 1), Bar(QEMU, 1)],
+             fio=["--rw=randread", "--bs=4k", "--iodepth=32", "--size=256m"]),
+]
