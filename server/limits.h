@@ -34,11 +34,15 @@ inline constexpr std::size_t send_pieces = 256;
 inline constexpr std::size_t threads_per_file = 4;
 inline constexpr std::chrono::milliseconds accept_pause{100};  // When descriptors run out.
 
-/// A peer that vanished without a word is noticed after about this long.
-inline constexpr std::chrono::seconds keepalive_idle{15};
+/// A peer that vanished without a word is noticed after about this long: before the kernel client,
+/// which counts from the same moment, sends again on another connection [O-2].
+inline constexpr std::chrono::seconds keepalive_idle{10};
 inline constexpr std::chrono::seconds keepalive_interval{5};
-inline constexpr int keepalive_probes = 3;
+inline constexpr int keepalive_probes = 2;
+inline constexpr std::chrono::seconds kernel_resend_time{30};
 
+// The kernel rounds each wait up, and a reply that was on its way starts the count anew.
+static_assert(keepalive_idle + keepalive_probes * keepalive_interval <= kernel_resend_time * 2 / 3);
 static_assert(connection_bytes_max >= 2 * nbd::payload_bytes_max);
 static_assert(shard_buffer_bytes >= connection_bytes_max);
 
