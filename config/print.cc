@@ -150,6 +150,7 @@ std::string control_text(const ControlSpec& control) {
     const std::string host = six ? '[' + control.http_host + ']' : control.http_host;
     map.put_if(!host.empty(), "http", quoted_text(host + ':' + std::to_string(control.http_port)));
     map.put_if(control.http_write, "http_write", "true");
+    map.put_if(!control.token_path.empty(), "token_file", quoted_text(control.token_path));
     return map.text();
 }
 

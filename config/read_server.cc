@@ -41,6 +41,11 @@ Value<std::string> unix_path(std::string_view text) {
                                      "a path of at most 107 bytes"});
 }
 
+Value<std::string> file_path(std::string_view text) {
+    if (!text.empty()) return std::string(text);
+    return tl::unexpected(ValueError{"bad-path", "it is the path of a file", {}});
+}
+
 /// `HOST:PORT`, where an IPv6 address is in brackets.
 Value<HostPort> host_and_port(std::string_view text) {
     const auto bad = [&] {
@@ -188,16 +193,16 @@ void read_control(Context& context, const Node& node, Spec& spec) {
         std::tie(spec.control.http_host, spec.control.http_port) = *http;
     }
     section.set(spec.control.http_write, "http_write", parse_boolean);
-    if (spec.control.http_write && !is_loopback(spec.control.http_host)) {
+    section.set(spec.control.token_path, "token_file", file_path);
+    const ControlSpec& control = spec.control;
+    if (control.http_write && control.token_path.empty() && !is_loopback(control.http_host)) {
         context.found.error(
             section.find("http_write")->position,
-            {"not-available",
-             "control: http_write off loopback needs token_file, which is not "
-             "served by this version",
+            {"token-needed",
+             "control: http_write off loopback needs a token_file",
              {},
-             "write http: 127.0.0.1:PORT, or make changes through the unix socket"});
+             "write token_file: PATH of a file with a secret of 16 or more characters"});
     }
-    section.not_available("token_file");
 }
 
 void read_reload(Context& context, const Node& node, Spec& spec) {

@@ -107,7 +107,8 @@ struct ControlSpec {
     unsigned mode = 0600;
     std::string http_host;  // Empty: not given.
     std::uint16_t http_port = 0;
-    bool http_write = false;  // Changes are taken there, too.
+    bool http_write = false;  // Changes are taken there, too...
+    std::string token_path;   // ...from whoever knows what this file holds. Empty: from all.
 
     friend bool operator==(const ControlSpec&, const ControlSpec&) = default;
 };

@@ -422,6 +422,7 @@ DeviceStats Lane::stats() const {
     stats.waiting_overlap = parking_.held_count();
     stats.parked_bytes = parking_.bytes();
     if (table_ == nullptr) return stats;
+    stats.faults.add(table_->faults());
     for (const Lower& below : table_->lowers()) {
         stats.below.push_back(
             {below.device->name(), below.issued, below.reissued, below.reissued_fan_out});

@@ -38,6 +38,7 @@ class MappedDevice {
                  const DeviceOptions& options);
 
     const std::string& name() const noexcept { return shared_->name; }
+    std::size_t lane_count() const noexcept { return lanes_.size(); }
     /// Of that shard; to be used there.
     Lane& lane(unsigned shard) noexcept { return *lanes_[shard]; }
 

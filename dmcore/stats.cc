@@ -24,6 +24,7 @@ void DeviceStats::add(const DeviceStats& other) {
     waiting_retry += other.waiting_retry;
     waiting_overlap += other.waiting_overlap;
     parked_bytes += other.parked_bytes;
+    faults.add(other.faults);
     for (const Below& one : other.below) {
         const auto same = std::find_if(below.begin(), below.end(),
                                        [&](const Below& mine) { return mine.name == one.name; });

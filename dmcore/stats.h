@@ -7,6 +7,7 @@
 
 #include "dmcore/bio.h"
 #include "dmcore/clock.h"
+#include "dmcore/faults.h"
 
 namespace dmcore {
 
@@ -40,6 +41,7 @@ struct DeviceStats {
     std::uint64_t waiting_retry = 0;      // ...for their next attempt...
     std::uint64_t waiting_overlap = 0;    // ...behind an earlier overlapping part [O-1].
     std::uint64_t parked_bytes = 0;       // Of all three.
+    FaultCounts faults;                   // Under the live table and those before it.
     std::vector<Below> below;
 
     std::uint64_t in_flight() const noexcept { return reads_in_flight + writes_in_flight; }

@@ -15,6 +15,7 @@ void Lane::swap(std::span<Swap> swaps) {
     for (Swap& each : swaps) {
         Lane& lane = *each.lane;
         assert(lane.pending_ == 0 && lane.parking_.gate_closed());
+        if (lane.table_ != nullptr) lane.stats_.faults.add(lane.table_->faults());
         std::swap(lane.table_, each.table);
         std::swap(lane.keep_, each.keep);
         ++lane.table_generation_;

@@ -103,9 +103,13 @@ void Table::add_row(std::size_t index, unsigned lane, Agenda& agenda, Clock& clo
     args.agenda = &agenda;
     args.loaded_at = shared_->loaded_at;
     args.seed = mixed_seed(shared_->seed, index, lane);
+    args.faults = &faults_;
     args.shared = &shared_->row_state[index];
     rows_.push_back({spec.start_sector, spec.sectors, type, type->make(args)});
     ends_.push_back(spec.start_sector + spec.sectors);
+    const bool known = std::any_of(kinds_.begin(), kinds_.end(),
+                                   [&](std::size_t first) { return rows_[first].type == type; });
+    if (!known) kinds_.push_back(index);
     flush_bypass_ = flush_bypass_ && rows_.back().target->traits().flush_bypass;
     check_areas(rows_.back());
 }

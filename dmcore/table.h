@@ -55,6 +55,8 @@ class Table {
     /// shard.
     Table(std::shared_ptr<TableShared> shared, unsigned lane, Agenda& agenda, Clock& clock,
           const FindDevice& find);
+    Table(const Table&) = delete;  // Targets count in it.
+    Table& operator=(const Table&) = delete;
 
     std::uint64_t sectors() const noexcept { return ends_.back(); }
 
@@ -63,6 +65,8 @@ class Table {
 
     std::vector<Row>& rows() noexcept { return rows_; }
     const std::vector<Row>& rows() const noexcept { return rows_; }
+    /// The first row of each kind of target, by its index, in the order of the table.
+    const std::vector<std::size_t>& kinds() const noexcept { return kinds_; }
     /// Every device below, once each, in the order of first use.
     std::deque<Lower>& lowers() noexcept { return lowers_; }
     const std::deque<Lower>& lowers() const noexcept { return lowers_; }
@@ -75,6 +79,8 @@ class Table {
     /// Does a flush of this table reach the device?
     bool flushes(const BlockDevice& device) const { return flushed_.contains(&device); }
     const TableShared& shared() const noexcept { return *shared_; }
+    /// What its targets have done on purpose.
+    const FaultCounts& faults() const noexcept { return faults_; }
 
     /// One line a row, `<start> <sectors> <type> <args>`, as dmsetup prints it.
     std::string table_text(TextForm form = TextForm::dm) const;
@@ -90,8 +96,10 @@ class Table {
 
     std::shared_ptr<TableShared> shared_;
     std::deque<Lower> lowers_;
+    FaultCounts faults_;
     std::vector<Row> rows_;
     std::vector<std::uint64_t> ends_;  // Of the rows, for the search.
+    std::vector<std::size_t> kinds_;
     std::set<const Lower*> declared_;  // Devices of which a row declares an area [T-9].
     std::set<const BlockDevice*> flushed_;
     Limits limits_;

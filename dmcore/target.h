@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -11,6 +12,7 @@
 #include "dmcore/bio.h"
 #include "dmcore/clock.h"
 #include "dmcore/device.h"
+#include "dmcore/faults.h"
 
 namespace dmcore {
 
@@ -119,6 +121,8 @@ class Target {
     virtual std::string status_text() const { return {}; }
     /// A few words for a person, for `ls --tree`: "up, 6.4s left". Empty: nothing to say.
     virtual std::string state_text() const { return {}; }
+    /// Does a target that misbehaves at times behave now? Nothing: it is no such target.
+    virtual std::optional<bool> is_up() const { return {}; }
 
     /// Calls `area` for each range of a lower device that this target declares to use [T-9].
     using Area = std::function<void(const Lower&, std::uint64_t start, std::uint64_t sectors)>;
@@ -170,9 +174,10 @@ class TargetArgs {
     std::uint64_t sectors = 0;       // ...and its length.
     std::string device_name;         // Of the mapped device.
     Clock* clock = nullptr;
-    Agenda* agenda = nullptr;  // Of the lane's shard: where I/O of the target's own ends.
-    Time loaded_at{};          // One reading for all lanes [F-9].
-    std::uint64_t seed = 0;    // For this row and lane.
+    Agenda* agenda = nullptr;       // Of the lane's shard: where I/O of the target's own ends.
+    Time loaded_at{};               // One reading for all lanes [F-9].
+    std::uint64_t seed = 0;         // For this row and lane.
+    FaultCounts* faults = nullptr;  // Of the lane's table.
     std::shared_ptr<void>* shared = nullptr;  // One slot a row, empty for the first lane [O-9].
 
     TargetArgs(std::span<const std::string> words, FindDevice find)

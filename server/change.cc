@@ -116,6 +116,7 @@ std::string Running::message(const std::string& device, std::uint64_t sector,
 
 void Running::end_steps() {
     events_.end();
+    feed_.end();
     run_on_control([this] {
         for (const auto& device : ownership_->devices()) device->steps.end();
     });

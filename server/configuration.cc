@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "config/print.h"
@@ -15,6 +16,7 @@ namespace server {
 namespace {
 
 namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
 
 std::string text_of(const std::string& path) {
     std::stringstream text;
@@ -64,6 +66,7 @@ Configuration::Configuration(Running& running, std::string path, Overrides overr
       path_(std::move(path)),
       overrides_(std::move(overrides)),
       companion_(companion) {
+    reloads_.last_success = std::chrono::system_clock::now();
     if (path_.empty()) return;
     const auto state = running_.state();
     for (const auto& source : state->spec.sources) {
@@ -113,10 +116,8 @@ void Configuration::reload() {
     try {
         config::Diagnostics found;
         const auto spec = read_file(found);
-        if (!spec) throw BadTable(std::move(found));
-        const Applied applied =
-            running_.apply(*spec, {.allow_data_loss = spec->reload.allow_data_loss}, companion_);
-        tell(path_ + " reloaded", applied);
+        if (!spec) throw refused(std::move(found));
+        tell(path_ + " reloaded", apply(*spec, {.allow_data_loss = spec->reload.allow_data_loss}));
     } catch (const BadTable& bad) {
         spdlog::error("{}\n{}", stays, bad.found.human());
     } catch (const ReloadError& error) {
@@ -124,6 +125,50 @@ void Configuration::reload() {
     } catch (const std::exception& error) {
         spdlog::error("{}{}", stays, error.what());
     }
+}
+
+/// The one way to another table file, once it has been read.
+Applied Configuration::apply(const config::Spec& spec, const ApplyOptions& options) {
+    try {
+        Applied applied = running_.apply(spec, options, companion_);
+        ended(true, last_line(config::plan_text(applied.changes)));
+        return applied;
+    } catch (const ReloadError& error) {
+        // Whoever asked came too late: nothing was wrong with what is live or wanted.
+        if (error.kind != ReloadError::Kind::stale) ended(false, error.what());
+        throw;
+    } catch (BadTable& bad) {
+        throw refused(std::move(bad.found));
+    } catch (const std::exception& error) {
+        ended(false, error.what());
+        throw;
+    }
+}
+
+/// A reload that failed because of its table file.
+BadTable Configuration::refused(config::Diagnostics found) {
+    const std::string text = found.brief();  // A line each; warnings may come first.
+    const std::size_t begin = text.rfind('\n', text.find(": error: ")) + 1;
+    ended(false, text.substr(begin, text.find('\n', begin) - begin));
+    return BadTable(std::move(found));
+}
+
+/// To be counted, and told to whoever listens.
+void Configuration::ended(bool successful, const std::string& message) {
+    const std::lock_guard lock(mutex_);
+    ++(successful ? reloads_.successes : reloads_.failures);
+    reloads_.last_successful = successful;
+    if (successful) reloads_.last_success = std::chrono::system_clock::now();
+    const Json data = {
+        {"successful", successful}, {"generation", running_.generation()}, {"message", message}};
+    running_.feed().tell("reload", data.dump(-1, ' ', false, Json::error_handler_t::replace));
+}
+
+LiveConfig::Reloads Configuration::reloads() {
+    const std::lock_guard lock(mutex_);
+    Reloads reloads = reloads_;
+    reloads.generation = running_.generation();
+    return reloads;
 }
 
 LiveConfig::Live Configuration::live() {
@@ -170,6 +215,14 @@ config::Spec Configuration::read_good(const Sent& sent) {
     return std::move(*spec);
 }
 
+config::Spec Configuration::read_to_apply(const Sent& sent) {
+    try {
+        return read_good(sent);
+    } catch (BadTable& bad) {
+        throw refused(std::move(bad.found));
+    }
+}
+
 LiveConfig::Checked Configuration::check(const Sent& sent) {
     Checked checked;
     checked.good = read(sent, checked.found).has_value();
@@ -181,7 +234,7 @@ std::vector<config::Change> Configuration::plan(const Sent& sent) {
 }
 
 Applied Configuration::apply(const Sent& sent, const ApplyOptions& options) {
-    Applied applied = running_.apply(read_good(sent), options, companion_);
+    Applied applied = apply(read_to_apply(sent), options);
     tell(config::quoted(sent.name) + " applied", applied);
     const std::lock_guard lock(mutex_);
     const auto own = texts_.find(path_);

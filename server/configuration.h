@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "config/load.h"
+#include "server/live.h"
 #include "server/live_config.h"
 
 namespace server {
@@ -42,6 +43,7 @@ class Configuration final : public LiveConfig {
     bool watches() const;
 
     Live live() override;
+    Reloads reloads() override;
     Checked check(const Sent& sent) override;
     std::vector<config::Change> plan(const Sent& sent) override;
     Applied apply(const Sent& sent, const ApplyOptions& options) override;
@@ -53,13 +55,18 @@ class Configuration final : public LiveConfig {
     std::optional<config::Spec> read(const Sent& sent, config::Diagnostics& found);
     config::Spec read_good(const Sent& sent);
     std::optional<std::string> forbids(const std::string& path);
+    Applied apply(const config::Spec& spec, const ApplyOptions& options);
+    config::Spec read_to_apply(const Sent& sent);
+    BadTable refused(config::Diagnostics found);
+    void ended(bool successful, const std::string& message);
 
     Running& running_;
     const std::string path_;
     const Overrides overrides_;
     Companion* const companion_;
     mutable std::mutex mutex_;  // Guards the rest.
-    Texts texts_;               // Of the table file and its includes when they were last read.
+    Reloads reloads_;
+    Texts texts_;  // Of the table file and its includes when they were last read.
 };
 
 }  // namespace server

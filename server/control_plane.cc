@@ -8,6 +8,14 @@
 #include "server/running.h"
 
 namespace server {
+namespace {
+
+control::TcpRules rules_of(const config::ControlSpec& spec) {
+    return {
+        .own_host = spec.http_host, .may_change = spec.http_write, .token_path = spec.token_path};
+}
+
+}  // namespace
 
 std::string ControlPlane::path_of(const config::ControlSpec& spec) const {
     return spec.unix_path.empty() ? default_path_ : spec.unix_path;
@@ -24,8 +32,9 @@ ControlPlane::Server ControlPlane::listen_unix(const config::ControlSpec& spec) 
 
 ControlPlane::Server ControlPlane::listen_tcp(const config::ControlSpec& spec) {
     if (spec.http_host.empty()) return nullptr;
+    if (!spec.token_path.empty()) control::read_token(spec.token_path);  // Or say so now.
     auto server = std::make_unique<control::ControlServer>(handler_);
-    server->listen_tcp(spec.http_host, spec.http_port, spec.http_write);
+    server->listen_tcp(spec.http_host, spec.http_port, rules_of(spec));
     return server;
 }
 
@@ -55,6 +64,7 @@ void ControlPlane::prepare(const config::Spec& wanted) {
     try {
         if (moves_unix_) next_unix_ = listen_unix(next_);
         if (moves_tcp_) next_tcp_ = listen_tcp(next_);
+        if (!next_.token_path.empty()) control::read_token(next_.token_path);
     } catch (const std::runtime_error& error) {
         undo();
         const auto* listen = dynamic_cast<const ListenError*>(&error);
@@ -73,7 +83,7 @@ void ControlPlane::commit() noexcept {
     if (moves_tcp_) {
         tcp_.swap(next_tcp_);
     } else if (tcp_ != nullptr) {
-        tcp_->let_change(next_.http_write);
+        tcp_->set_rules(rules_of(next_));
     }
     now_ = next_;
     change_log(next_log_);

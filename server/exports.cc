@@ -7,8 +7,8 @@ namespace server {
 Export::Export(config::ExportSpec spec, std::shared_ptr<Device> device, const Export* before)
     : spec_(std::move(spec)),
       device_(std::move(device)),
-      connections_(before != nullptr ? before->connections_
-                                     : std::make_shared<std::atomic<std::uint32_t>>(0)) {}
+      use_(before != nullptr ? before->use_ : std::make_shared<Use>(device_->mapped.lane_count())) {
+}
 
 nbd::ExportInfo Export::info(unsigned shard) const {
     const dmcore::Limits& limits = device_->mapped.lane(shard).limits();
@@ -34,16 +34,16 @@ bool Export::admits(const std::optional<config::Address>& address) const {
 }
 
 bool Export::enter() const noexcept {
-    std::uint32_t count = connections_->load();
+    std::uint32_t count = use_->connections;
     do {
         if (spec_.max_connections != 0 && count >= spec_.max_connections) return false;
-    } while (!connections_->compare_exchange_weak(count, count + 1));
+    } while (!use_->connections.compare_exchange_weak(count, count + 1));
     ++device_->clients;
     return true;
 }
 
 void Export::leave() const noexcept {
-    --*connections_;
+    --use_->connections;
     --device_->clients;
 }
 

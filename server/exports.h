@@ -9,6 +9,7 @@
 
 #include "config/spec.h"
 #include "server/device.h"
+#include "server/nbd/counts.h"
 #include "server/nbd/export.h"
 
 namespace server {
@@ -17,7 +18,7 @@ namespace server {
 class Export {
   public:
     /// `before`: the export that this one follows under its name; null: none. They count their
-    /// clients together.
+    /// clients and requests together.
     Export(config::ExportSpec spec, std::shared_ptr<Device> device, const Export* before = nullptr);
 
     const config::ExportSpec& spec() const noexcept { return spec_; }
@@ -29,15 +30,23 @@ class Export {
     /// now?
     bool admits(const std::optional<config::Address>& address) const;
 
-    std::uint32_t connections() const noexcept { return connections_->load(); }
+    std::uint32_t connections() const noexcept { return use_->connections; }
+    /// Of the requests that this shard has answered; to be used there.
+    nbd::RequestCounts& counts(unsigned shard) const noexcept { return use_->counts[shard]; }
     /// Counts one more client. False: by now others have taken the last place.
     bool enter() const noexcept;
     void leave() const noexcept;
 
   private:
+    struct Use {
+        explicit Use(std::size_t shards) : counts(shards) {}
+        std::atomic<std::uint32_t> connections{0};
+        std::vector<nbd::RequestCounts> counts;  // By shard.
+    };
+
     config::ExportSpec spec_;
     std::shared_ptr<Device> device_;
-    std::shared_ptr<std::atomic<std::uint32_t>> connections_;
+    std::shared_ptr<Use> use_;
 };
 
 /// All exports; never changes once made.

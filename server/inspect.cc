@@ -22,7 +22,7 @@ std::vector<StoreInfo> Running::stores() {
     const auto state = this->state();
     for (const auto& store : state->stores) {
         infos.push_back({store->name(), store->path().empty() ? "memory" : "file", store->path(),
-                         store->limits().size_sectors});
+                         store->limits().size_sectors, store->errors()});
     }
     return infos;
 }
@@ -63,12 +63,18 @@ DeviceInfo Running::describe(const State& state, Device& device) {
         info.size_sectors = lane.limits().size_sectors;
         if (const dmcore::Table* table = mapped.lane(0).table()) {
             info.targets = table->rows().size();
-            for (const auto& row : table->rows()) {
-                const std::string type(row.type->name);
-                auto& types = info.target_types;
-                if (std::find(types.begin(), types.end(), type) == types.end())
-                    types.push_back(type);
+            // A table may have a million rows, and this is a shard's time: so one of each kind...
+            for (const std::size_t first : table->kinds()) {
+                const auto& row = table->rows()[first];
+                info.target_types.emplace_back(row.type->name);
                 if (info.state.empty()) info.state = row.target->state_text();
+                if (row.target->is_up()) info.flakey_up = true;
+            }
+            // ...and all only where the answer is in all of them.
+            if (info.flakey_up) {
+                info.flakey_up = std::ranges::all_of(table->rows(), [](const auto& row) {
+                    return row.target->is_up().value_or(true);
+                });
             }
             for (const auto& below : table->lowers()) info.below.push_back(below.device->name());
         }
@@ -115,8 +121,20 @@ std::vector<ServedExport> Running::exports() {
     for (const auto& one : state->exports->all()) {
         nbd::ExportInfo info;
         run_on_shard(0, [&] { info = one->info(0); });
-        infos.push_back({info.name, one->spec().device, info.size_bytes, info.read_only,
-                         info.description, one->connections()});
+        infos.push_back({info.name,
+                         one->spec().device,
+                         info.size_bytes,
+                         info.read_only,
+                         info.description,
+                         one->connections(),
+                         {}});
+    }
+    for (unsigned shard = 0; shard < shards_.shards(); ++shard) {
+        run_on_shard(shard, [&] {
+            for (std::size_t i = 0; i < infos.size(); ++i) {
+                infos[i].requests.add(state->exports->all()[i]->counts(shard));
+            }
+        });
     }
     return infos;
 }

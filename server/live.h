@@ -10,6 +10,8 @@
 #include "config/load_table.h"
 #include "dmcore/stats.h"
 #include "dmcore/target.h"
+#include "server/event_feed.h"
+#include "server/nbd/counts.h"
 
 namespace server {
 
@@ -18,6 +20,7 @@ struct StoreInfo {
     std::string type;    // "memory", "file"
     std::string detail;  // The path of a file; may be empty.
     std::uint64_t size_sectors = 0;
+    std::uint64_t errors = 0;  // I/O that it could not do since it was opened.
 };
 
 struct DeviceInfo {
@@ -33,6 +36,7 @@ struct DeviceInfo {
     std::uint64_t size_sectors = 0;
     std::vector<std::string> target_types;    // Of the rows, each kind once, in order.
     std::string state;                        // "up, 6.4s left" of the first row that has one.
+    std::optional<bool> flakey_up;            // Of all rows that know; none does: nothing.
     std::vector<std::string> below;           // Names of what it stands on, each once...
     std::vector<std::string> inactive_below;  // ...and of what its inactive table would.
     dmcore::DeviceStats stats;
@@ -45,6 +49,7 @@ struct ServedExport {
     bool read_only = false;
     std::string description;
     std::uint32_t connections = 0;
+    nbd::RequestCounts requests{};
 };
 
 /// A connection to the NBD server.
@@ -113,6 +118,9 @@ class Live {
     /// it is then. Throws StepError.
     virtual std::uint64_t wait_event(const std::string& device, std::uint64_t seen,
                                      std::chrono::steady_clock::time_point until) = 0;
+
+    /// What happens from now on.
+    virtual EventFeed& feed() = 0;
 
     // dm's own steps on one device (dm-semantics 5), each done when the call returns. They throw
     // StepError. Different threads may take steps on one device at the same time; see DeviceSteps

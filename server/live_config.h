@@ -60,6 +60,16 @@ class LiveConfig {
     /// All that is live, to be saved and loaded again: tables that were loaded by hand, too.
     virtual Live live() = 0;
 
+    /// How reloads have ended, by whatever they were asked for.
+    struct Reloads {
+        std::uint64_t generation = 0;
+        std::uint64_t successes = 0;
+        std::uint64_t failures = 0;
+        bool last_successful = true;  // The start counts as one.
+        std::chrono::system_clock::time_point last_success{};
+    };
+    virtual Reloads reloads() = 0;
+
     /// A table file that somebody sent, called `name` in messages. Relative paths, includes and
     /// variables are the server's; what it may read and open is bound by `data_roots`.
     struct Sent {

@@ -16,9 +16,9 @@ bool punches(const config::StoreSpec& spec) {
 OpenStore::OpenStore(const config::StoreSpec& spec, Shards& shards, std::shared_ptr<OpenFile> file)
     : name_(spec.name), path_(spec.path), punch_(punches(spec)) {
     if (spec.type == config::StoreSpec::Type::memory) {
-        const auto memory = std::make_shared<dmcore::MemoryStore>(name_, spec.size_sectors);
+        memory_ = std::make_shared<dmcore::MemoryStore>(name_, spec.size_sectors);
         for (unsigned i = 0; i < shards.shards(); ++i) {
-            fronts_.push_back(std::make_unique<dmcore::MemoryDevice>(memory));
+            fronts_.push_back(std::make_unique<dmcore::MemoryDevice>(memory_));
         }
         return;
     }
@@ -44,6 +44,10 @@ bool OpenStore::serves(const config::StoreSpec& spec) const noexcept {
     const bool memory = spec.type == config::StoreSpec::Type::memory;
     return name_ == spec.name && memory == (store_ == nullptr) &&
            limits().size_sectors == spec.size_sectors && (memory || punch_ == punches(spec));
+}
+
+std::uint64_t OpenStore::errors() const noexcept {
+    return store_ == nullptr ? memory_->errors() : store_->errors();
 }
 
 bool OpenStore::sync() noexcept {

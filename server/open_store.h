@@ -9,6 +9,10 @@
 #include "server/net/shards.h"
 #include "server/stores/open_file.h"
 
+namespace dmcore {
+class MemoryStore;
+}
+
 namespace server {
 
 class FileStore;
@@ -34,6 +38,9 @@ class OpenStore {
     /// Is it what `spec` asks for? A file may be known by another path.
     bool serves(const config::StoreSpec& spec) const noexcept;
 
+    /// I/O that it could not do since it was opened under this name.
+    std::uint64_t errors() const noexcept;
+
     /// Makes durable what was written. True: memory, which has nothing to sync.
     bool sync() noexcept;
 
@@ -41,7 +48,8 @@ class OpenStore {
     const std::string name_;
     const std::string path_;
     const bool punch_;
-    std::shared_ptr<FileStore> store_;  // Null: memory.
+    std::shared_ptr<FileStore> store_;             // Null: memory...
+    std::shared_ptr<dmcore::MemoryStore> memory_;  // ...which is here; otherwise null.
     std::vector<std::unique_ptr<dmcore::BlockDevice>> fronts_;
 };
 

@@ -21,6 +21,10 @@ Running::Running(const config::Spec& spec, std::uint64_t seed, unsigned shard_co
       control_work_(asio::make_work_guard(control_)),
       shards_(shard_count, control_),
       ownership_(std::make_unique<Ownership>(shards_)) {
+    for (unsigned i = 0; i < shards_.shards(); ++i) {
+        shards_[i].on_client(
+            [this](const Connection& client, const char* state) { tell_client(client, state); });
+    }
     shards_.start();
     control_thread_ = std::thread([this] { control_.run(); });
     config::Spec first = spec;

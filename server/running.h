@@ -82,6 +82,7 @@ class Running final : public Live {
     std::optional<std::string> status_text(const std::string& device, Slot slot) override;
     std::uint64_t wait_event(const std::string& device, std::uint64_t seen,
                              std::chrono::steady_clock::time_point until) override;
+    EventFeed& feed() override { return feed_; }
     void load(const std::string& device, const config::TableText& table) override;
     void clear(const std::string& device) override;
     void suspend(const std::string& device, bool noflush) override;
@@ -130,7 +131,10 @@ class Running final : public Live {
         const std::string& device, Slot slot,
         const std::function<std::string(const dmcore::Table&)>& ask);
 
+    void tell_client(const Connection& connection, const char* state);
+
     std::uint64_t seed_;
+    EventFeed feed_;
     asio::io_context control_;
     asio::executor_work_guard<asio::io_context::executor_type> control_work_;
     Shards shards_;

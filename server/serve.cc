@@ -18,6 +18,7 @@
 #include "server/configuration.h"
 #include "server/control/api.h"
 #include "server/control_plane.h"
+#include "server/event_watch.h"
 #include "server/log.h"
 #include "server/running.h"
 #include "server/watch.h"
@@ -183,6 +184,7 @@ int serve_until_told(const config::Spec& given, const ServeOptions& options) {
     const std::string uri = uris.empty() ? std::string() : export_uri(uris.front(), "");
     int code = 0;
     {
+        EventWatch events(*running, running->feed());
         FileWatch watch(calls_of(configuration, options.watch), watch_quiet);
         Wait wait(options.run.empty() ? 0 : start_command(options.run, uri),
                   [&watch] { watch.poke(); });

@@ -117,6 +117,7 @@ bool MemoryStore::run(const Bio& bio) noexcept {
         good = good && move(bio.op, at, data, bytes);
         at += bytes;
     });
+    if (!good) errors_.fetch_add(1, std::memory_order_relaxed);
     return good;
 }
 

@@ -28,6 +28,8 @@ class MemoryStore {
     /// Runs a whole bio now. Any thread. False: no memory for a write; part of it may have
     /// happened.
     bool run(const Bio& bio) noexcept;
+    /// Bios that failed.
+    std::uint64_t errors() const noexcept { return errors_.load(std::memory_order_relaxed); }
 
   private:
     struct Block {
@@ -47,6 +49,7 @@ class MemoryStore {
     Limits limits_;
     Block* blocks_;
     std::uint64_t block_count_;
+    std::atomic<std::uint64_t> errors_{0};
 };
 
 /// A memory store as one shard sees it. Ends every bio at once.

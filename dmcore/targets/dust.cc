@@ -58,10 +58,13 @@ class Dust final : public Target {
     std::string own_words_;  // As loaded, each after a space.
     std::shared_ptr<BadBlocks> bad_;
     const char* label_;
+    FaultCounts& faults_;
 };
 
 Dust::Dust(const TargetArgs& args)
-    : sectors_(args.sectors), label_(interned("dust bad block on '" + args.device_name + "'")) {
+    : sectors_(args.sectors),
+      label_(interned("dust bad block on '" + args.device_name + "'")),
+      faults_(*args.faults) {
     if (args.count() < dm_words) {
         args.fail("argument-count", "dust takes 3 arguments: device offset block_size");
     }
@@ -164,6 +167,7 @@ Mapped Dust::map(Clone& clone) noexcept {
     if (clone.op == Op::flush) return Mapped::remapped;  // [D-8]
     clone.iter.sector += start_;
     if (!bad_->armed.load(std::memory_order_relaxed) || !fails(clone)) return Mapped::remapped;
+    ++faults_[Fault::bad_block];
     clone.failure = {.status = Status::io_error, .injected = true, .where = label_};
     return Mapped::kill;
 }

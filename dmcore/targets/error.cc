@@ -8,7 +8,9 @@ namespace {
 class Error final : public Target {
   public:
     explicit Error(const TargetArgs& args)
-        : sectors_(args.sectors), label_(interned("error on '" + args.device_name + "'")) {
+        : sectors_(args.sectors),
+          label_(interned("error on '" + args.device_name + "'")),
+          faults_(*args.faults) {
         // `<dev> <start>` gives its limits; any other number of arguments is ignored, as in dm.
         if (args.count() == 2) {
             start_ = args.number(1, "offset", table_start_max);
@@ -18,6 +20,7 @@ class Error final : public Target {
     }
 
     Mapped map(Clone& clone) noexcept override {
+        ++faults_[Fault::error];
         clone.failure = {.status = Status::io_error, .injected = true, .where = label_};
         return Mapped::kill;
     }
@@ -31,6 +34,7 @@ class Error final : public Target {
     std::uint64_t start_ = 0;
     std::uint64_t sectors_;
     const char* label_;
+    FaultCounts& faults_;
 };
 
 }  // namespace

@@ -25,6 +25,7 @@ class Flakey final : public Target {
     void end_io(Clone& clone) noexcept override;
     std::string table_text(TextForm form) const override;
     std::string state_text() const override;
+    std::optional<bool> is_up() const override { return !down(); }
     void each_area(const Area& area) const override { area(*lower_, start_, sectors_); }
 
   private:
@@ -33,7 +34,7 @@ class Flakey final : public Target {
     milliseconds phase() const noexcept;
     bool down() const noexcept { return phase() >= up_; }
     Mapped map_down(Clone& clone) noexcept;
-    Mapped fail(Clone& clone, Mapped how) const noexcept;
+    Mapped fail(Clone& clone, Fault fault, Mapped how) noexcept;
     void corrupt_write(Clone& clone) noexcept;
     void corrupt(const Clone& clone, BioIter iter, bool write) noexcept;
 
@@ -47,6 +48,7 @@ class Flakey final : public Target {
     Time loaded_at_;
     Random random_;
     const char* label_;
+    FaultCounts& faults_;
 };
 
 /// Whole seconds as in dm, or what only a table file can say: "500ms".
@@ -70,7 +72,8 @@ Flakey::Flakey(const TargetArgs& args)
       clock_(*args.clock),
       loaded_at_(args.loaded_at),
       random_(args.seed),
-      label_(interned("flakey down on '" + args.device_name + "'")) {
+      label_(interned("flakey down on '" + args.device_name + "'")),
+      faults_(*args.faults) {
     if (args.count() < 4) {
         args.fail("argument-count", "flakey takes device offset up down and then features");
     }
@@ -104,7 +107,8 @@ Mapped Flakey::map(Clone& clone) noexcept {
     return Mapped::remapped;
 }
 
-Mapped Flakey::fail(Clone& clone, Mapped how) const noexcept {
+Mapped Flakey::fail(Clone& clone, Fault fault, Mapped how) noexcept {
+    ++faults_[fault];
     clone.failure = {.status = Status::io_error, .injected = true, .where = label_};
     return how;
 }
@@ -112,10 +116,14 @@ Mapped Flakey::fail(Clone& clone, Mapped how) const noexcept {
 Mapped Flakey::map_down(Clone& clone) noexcept {
     clone.tag = mapped_down;
     if (clone.op == Op::read) {
-        return features_.error_reads ? fail(clone, Mapped::kill) : Mapped::remapped;
+        return features_.error_reads ? fail(clone, Fault::error_reads, Mapped::kill)
+                                     : Mapped::remapped;
     }
-    if (features_.drop_writes) return Mapped::done;
-    if (features_.error_writes) return fail(clone, Mapped::error);
+    if (features_.drop_writes) {
+        ++faults_[Fault::drop_writes];
+        return Mapped::done;
+    }
+    if (features_.error_writes) return fail(clone, Fault::error_writes, Mapped::error);
     if (clone.op == Op::write && features_.corrupts_writes()) corrupt_write(clone);
     return Mapped::remapped;
 }
@@ -155,7 +163,9 @@ void Flakey::end_io(Clone& clone) noexcept {
 
 /// Byte numbers count within this clone [F-17].
 void Flakey::corrupt(const Clone& clone, BioIter iter, bool write) noexcept {
+    bool spoiled = false;
     const auto set_byte = [&](std::uint64_t at, std::uint8_t value) {
+        spoiled = true;
         std::uint64_t begin = 0;
         for_each_piece(iter, clone.segments, [&](std::byte* data, std::size_t bytes) {
             if (at >= begin && at - begin < bytes) data[at - begin] = std::byte{value};
@@ -172,6 +182,7 @@ void Flakey::corrupt(const Clone& clone, BioIter iter, bool write) noexcept {
         const std::uint64_t at = random_.below(iter.bytes);
         set_byte(at, static_cast<std::uint8_t>(random_.below(256)));
     }
+    if (spoiled) ++faults_[Fault::corrupt];
 }
 
 /// dm has whole seconds only: shorter times read as the next whole second there.

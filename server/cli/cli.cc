@@ -139,7 +139,8 @@ void CommandLine::add_common(CLI::App& app) {
 void CommandLine::add_control(CLI::App& app) {
     app.add_option("--control", control_,
                    "which server: PATH, unix:PATH or http://HOST:PORT; "
-                   "else $DMNBD_CONTROL, else where servers are by default")
+                   "else $DMNBD_CONTROL, else where servers are by default; by HTTP the token "
+                   "in the file $DMNBD_TOKEN_FILE is sent along")
         ->type_name("ADDRESS");
 }
 

@@ -3,6 +3,7 @@
 #include <httplib.h>
 
 #include "server/cli/exit.h"
+#include "server/control/access.h"
 
 namespace server::cli {
 namespace {
@@ -38,6 +39,14 @@ Failure failure_of(const Client::Answer& answer) {
     return failure;
 }
 
+std::string token_of(const char* file) {
+    try {
+        return control::read_token(file);
+    } catch (const std::runtime_error& error) {
+        throw Failure(exits::failed, std::string("DMNBD_TOKEN_FILE: ") + error.what());
+    }
+}
+
 std::string body_of(const Client::Answer& answer) {
     if (answer.status != 200) throw failure_of(answer);
     return answer.body;
@@ -52,6 +61,8 @@ struct Client::Connection {
         if (!to.path.empty()) {
             http.set_address_family(AF_UNIX);
             http.set_default_headers({{"Host", "localhost"}});
+        } else if (const char* file = std::getenv("DMNBD_TOKEN_FILE")) {
+            http.set_bearer_token_auth(token_of(file));
         }
         http.set_keep_alive(true);
         http.set_connection_timeout(connect_seconds_max);

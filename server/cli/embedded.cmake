@@ -21,3 +21,10 @@ if(NOT DMNBD_OPTIONAL_LIBRARIES)
 endif()
 configure_file(${PROJECT_SOURCE_DIR}/server/cli/embedded.h.in
                ${CMAKE_BINARY_DIR}/generated/server/cli/embedded.h @ONLY)
+
+# The description of the control API, likewise.
+set(openapi_file ${PROJECT_SOURCE_DIR}/server/control/openapi.json)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${openapi_file})
+file(READ ${openapi_file} DMNBD_OPENAPI)
+configure_file(${PROJECT_SOURCE_DIR}/server/control/openapi.h.in
+               ${CMAKE_BINARY_DIR}/generated/server/control/openapi.h @ONLY)

@@ -2,6 +2,8 @@
 
 #include <arpa/inet.h>
 
+#include <fstream>
+#include <stdexcept>
 #include <string_view>
 
 #include "config/diagnostic.h"
@@ -24,7 +26,46 @@ bool is_address(const std::string& name) {
            ::inet_pton(AF_INET6, name.c_str(), &address) == 1;
 }
 
+/// Takes as long whatever is wrong.
+bool same(std::string_view given, std::string_view wanted) {
+    unsigned difference = given.size() == wanted.size() ? 0 : 1;
+    for (std::size_t i = 0; i < given.size(); ++i) {
+        difference |= static_cast<unsigned char>(given[i] ^ wanted[i % wanted.size()]);
+    }
+    return difference == 0;
+}
+
+std::optional<Response> without_token(const Caller& caller, const std::string& path) {
+    std::string token;
+    try {
+        token = read_token(path);
+    } catch (const std::runtime_error& error) {
+        return problem(503, "no-token", error.what(),
+                       "nobody can change things over TCP until then");
+    }
+    if (same(caller.authorization, "Bearer " + token)) return {};
+    Response response =
+        problem(401, "unauthorized", "changes over TCP need the token of this server",
+                "send Authorization: Bearer and what 'token_file' of 'control' holds");
+    response.challenge = "Bearer";
+    return response;
+}
+
 }  // namespace
+
+std::string read_token(const std::string& path) {
+    constexpr std::size_t least = 16;
+    std::ifstream file(path);
+    std::string token;
+    std::getline(file, token);
+    if (!file && token.empty()) throw std::runtime_error("can't read the token file " + path);
+    token.erase(token.find_last_not_of(" \t\r") + 1);
+    if (token.size() < least || token.find_first_of(" \t") != std::string::npos) {
+        throw std::runtime_error("the token file " + path +
+                                 " must begin with 16 or more characters without blanks");
+    }
+    return token;
+}
 
 std::optional<Response> refused(const Caller& caller, uid_t own_uid, const TcpRules& rules) {
     if (caller.uid && *caller.uid != 0 && *caller.uid != own_uid) {
@@ -45,7 +86,8 @@ std::optional<Response> refused(const Caller& caller, uid_t own_uid, const TcpRu
         return problem(403, "read-only", "over TCP this server can only be looked at",
                        "change it through its unix socket, or set http_write: true in 'control'");
     }
-    return {};
+    if (looks(caller.method) || rules.token_path.empty()) return {};
+    return without_token(caller, rules.token_path);
 }
 
 }  // namespace server::control

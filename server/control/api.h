@@ -1,25 +1,10 @@
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-
 #include "server/control/message.h"
 #include "server/live.h"
 #include "server/live_config.h"
 
 namespace server::control {
-
-/// What it takes to carry a request, known before its body comes.
-struct Needs {
-    enum class Thread : std::uint8_t {
-        shared,     // Answered at once.
-        of_change,  // May take its time.
-        of_wait,    // Lasts until something happens, or some change ends it.
-    };
-    std::size_t body_bytes_max;
-    Thread thread;
-};
-Needs needs_of(const std::string& method, const std::string& path);
 
 /// The control API (user-experience 5): one request in, one answer out. Knows nothing of sockets.
 /// Any thread.

@@ -60,26 +60,29 @@ std::optional<std::uint64_t> generation_of(std::string text) {
     throw Refused{problem(400, "bad-if-match", "If-Match is a generation, as ETag gave it")};
 }
 
-Response get(LiveConfig& config) {
-    LiveConfig::Live live = config.live();
+}  // namespace
+
+Response live_config(const Asked& asked) {
+    LiveConfig::Live live = asked.config->live();
     return {.type = "application/yaml",
             .body = std::move(live.yaml),
             .etag = '"' + std::to_string(live.generation) + '"'};
 }
 
-Response check(LiveConfig& config, const Request& request) {
-    LiveConfig::Checked checked = config.check(sent(request));
+Response check_config(const Asked& asked) {
+    LiveConfig::Checked checked = asked.config->check(sent(asked.request));
     if (!checked.good) throw BadTable(std::move(checked.found));
     return {.body = dump({{"good", true},
                           {"warnings", Json::parse(checked.found.json())},
                           {"report", checked.found.human()}})};
 }
 
-Response plan(LiveConfig& config, const Request& request) {
-    return {.body = dump(json_of(config.plan(sent(request))))};
+Response plan_config(const Asked& asked) {
+    return {.body = dump(json_of(asked.config->plan(sent(asked.request))))};
 }
 
-Response apply(LiveConfig& config, const Request& request) {
+Response apply_config(const Asked& asked) {
+    const Request& request = asked.request;
     ApplyOptions options;
     options.allow_shrink = flag(request, "allow_shrink");
     options.allow_data_loss = flag(request, "allow_data_loss");
@@ -90,41 +93,12 @@ Response apply(LiveConfig& config, const Request& request) {
         if (!time) throw Refused{problem(400, "bad-timeout", "timeout: " + time.error().message)};
         options.timeout = *time;
     }
-    const Applied applied = config.apply(sent(request), options);
+    const Applied applied = asked.config->apply(sent(request), options);
     Json body = json_of(applied.changes);
     body["generation"] = applied.generation;
     body["pause_ms"] = std::chrono::duration<double, std::milli>(applied.pause).count();
     if (!applied.note.empty()) body["note"] = applied.note;
     return {.body = dump(body), .etag = '"' + std::to_string(applied.generation) + '"'};
-}
-
-struct Route {
-    std::string_view path;
-    Response (*answer)(LiveConfig&, const Request&);
-};
-constexpr Route routes[] = {
-    {"/v1/config/check", check}, {"/v1/config/plan", plan}, {"/v1/config/apply", apply}};
-
-}  // namespace
-
-Response answer_config(LiveConfig& config, const Request& request) {
-    const bool post = request.method == "POST";
-    const auto wrong_method = [&](const char* right) {
-        Response response = problem(405, "wrong-method", "this can't be asked with that method",
-                                    std::string("use ") + right);
-        response.allow = right;
-        return response;
-    };
-    if (request.path == "/v1/config") {
-        return looks(request.method) ? get(config) : wrong_method("GET, HEAD");
-    }
-    for (const Route& route : routes) {
-        if (route.path == request.path) {
-            return post ? route.answer(config, request) : wrong_method("POST");
-        }
-    }
-    return problem(404, "no-such-path", "there is no path '" + request.path + "'",
-                   "below /v1/config there are check, plan and apply");
 }
 
 Response problem(const ReloadError& error) {

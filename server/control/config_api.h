@@ -1,14 +1,19 @@
 #pragma once
 
-#include "server/control/message.h"
-#include "server/live_config.h"
+#include "server/control/asked.h"
 
 /// The table file by the control API: /v1/config and what is below it.
 namespace server::control {
 
-/// Answers a request for the table file. A table is sent as YAML, or as JSON, which is YAML, too.
-/// Throws BadTable and Refused.
-Response answer_config(LiveConfig& config, const Request& request);
+/// GET /v1/config: all that is live, as YAML, and its generation as ETag.
+Response live_config(const Asked& asked);
+
+// POST /v1/config/... of a table that is sent as YAML, or as JSON, which is YAML, too. They throw
+// BadTable, ReloadError and Refused.
+
+Response check_config(const Asked& asked);
+Response plan_config(const Asked& asked);
+Response apply_config(const Asked& asked);
 
 /// A reload that was not made.
 Response problem(const ReloadError& error);

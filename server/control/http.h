@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "server/control/access.h"
 #include "server/control/message.h"
 
 namespace server::control {
@@ -22,13 +23,12 @@ class ControlServer {
     /// For the same user and root. `mode` is the file's. Throws ListenError.
     void listen_unix(const std::string& path, unsigned mode);
 
-    /// For everyone who reaches it, to look only, or to change things as well. Returns the port.
-    /// Throws ListenError.
-    std::uint16_t listen_tcp(const std::string& host, std::uint16_t port, bool may_change = false);
+    /// For everyone who reaches it, as `rules` say. Returns the port. Throws ListenError.
+    std::uint16_t listen_tcp(const std::string& host, std::uint16_t port, TcpRules rules);
 
-    /// Whether those who come by TCP may change things, from their next request on. Any thread,
-    /// but not while listening begins.
-    void let_change(bool may_change) noexcept;
+    /// For those who come by TCP, from their next request on. Any thread, but not while listening
+    /// begins.
+    void set_rules(const TcpRules& rules);
 
   private:
     class Listener;

@@ -3,11 +3,16 @@
 #include <chrono>
 #include <cstddef>
 
+#include "server/event_feed.h"
+
 /// Every bound of the control plane. They hold for each listener, so that strangers on TCP can't
 /// keep the owner of the unix socket out.
 namespace server::control::limits {
 
-inline constexpr unsigned connections_max = 1024;
+inline constexpr unsigned connections_max = 256;
+/// From here on, each new connection costs the one that has been idle longest. Below what is open
+/// at most, so that there is always room to accept.
+inline constexpr std::size_t crowd_max = 192;
 /// A call that waits for the shards holds a thread; the others answer the probes meanwhile.
 inline constexpr unsigned threads = 4;
 inline constexpr unsigned idle_seconds_max = 30;
@@ -22,5 +27,8 @@ inline constexpr unsigned changes_max = 64;
 /// Calls that wait until something happens. They take no place from the changes that end them.
 inline constexpr unsigned waits_max = 64;
 inline constexpr std::chrono::seconds wait_time_max{30};
+
+static_assert(changes_max + waits_max + EventFeed::readers_max < crowd_max);
+static_assert(crowd_max < connections_max);
 
 }  // namespace server::control::limits

@@ -4,6 +4,7 @@
 
 #include "config/closest.h"
 #include "config/dm_text.h"
+#include "config/values.h"
 #include "server/control/json.h"
 #include "server/control/limits.h"
 
@@ -92,38 +93,38 @@ config::TableText read_table(const Request& request) {
     return table;
 }
 
-Response state_of(Live& live, const std::string& device) {
-    const std::vector<DeviceInfo> all = live.devices();
-    const auto found = std::ranges::find(all, device, &DeviceInfo::name);
+Response state_of(const Asked& asked) {
+    const std::vector<DeviceInfo> all = asked.live.devices();
+    const auto found = std::ranges::find(all, asked.name, &DeviceInfo::name);
     return {.body = dump(found == all.end() ? Json::object() : json_of(*found))};
 }
 
 }  // namespace
 
-Response suspend_device(Live& live, const std::string& device, const Request& request) {
-    live.suspend(device, read_noflush(request));
-    return state_of(live, device);
+Response suspend_device(const Asked& asked) {
+    asked.live.suspend(asked.name, read_noflush(asked.request));
+    return state_of(asked);
 }
 
-Response resume_device(Live& live, const std::string& device, const Request& request) {
-    live.resume(device, read_noflush(request));
-    return state_of(live, device);
+Response resume_device(const Asked& asked) {
+    asked.live.resume(asked.name, read_noflush(asked.request));
+    return state_of(asked);
 }
 
-Response load_device(Live& live, const std::string& device, const Request& request) {
-    live.load(device, read_table(request));
-    return state_of(live, device);
+Response load_device(const Asked& asked) {
+    asked.live.load(asked.name, read_table(asked.request));
+    return state_of(asked);
 }
 
-Response clear_device(Live& live, const std::string& device, const Request& request) {
-    read_body(request, {});
-    live.clear(device);
-    return state_of(live, device);
+Response clear_device(const Asked& asked) {
+    read_body(asked.request, {});
+    asked.live.clear(asked.name);
+    return state_of(asked);
 }
 
-Response message_device(Live& live, const std::string& device, const Request& request) {
+Response message_device(const Asked& asked) {
     static constexpr std::string_view keys[] = {"sector", "text"};
-    const Json body = read_body(request, keys);
+    const Json body = read_body(asked.request, keys);
     const Json sector = body.value("sector", Json(0U));
     if (!sector.is_number_unsigned()) refuse("bad-value", "sector is a number of sectors");
     const Json text = body.value("text", Json());
@@ -133,7 +134,14 @@ Response message_device(Live& live, const std::string& device, const Request& re
         words.push_back(std::move(word.text));
     }
     if (words.empty()) refuse("bad-value", "the message has no words");
-    return {.body = dump({{"text", live.message(device, sector.get<std::uint64_t>(), words)}})};
+    return {.body = dump(
+                {{"text", asked.live.message(asked.name, sector.get<std::uint64_t>(), words)}})};
+}
+
+Response drop_client(const Asked& asked) {
+    const auto id = config::parse_count(asked.name, UINT64_MAX);
+    if (id && asked.live.drop_client(*id)) return {.body = dump({{"dropped", *id}})};
+    return problem(404, "no-such-client", "there is no client " + config::quoted(asked.name));
 }
 
 Response problem(const BadTable& bad) {

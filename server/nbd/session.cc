@@ -169,6 +169,7 @@ Transfer& Session::begin(const Request& request) noexcept {
     transfer.data_bytes = 0;
     transfer.hold = nullptr;
     transfer.at_device = false;
+    if (clock_ != nullptr) transfer.began_at = clock_->now();
     transfer.previous = nullptr;
     transfer.following = all_;
     if (all_ != nullptr) all_->previous = &transfer;
@@ -233,7 +234,7 @@ void Session::ended(Transfer& transfer) noexcept {
     } else {
         transfer.head = done_reply(terms_.structured_replies, request.cookie);
     }
-    reply(transfer);
+    reply(transfer, NbdError::none);
 }
 
 void Session::answer(Transfer& transfer, NbdError error, std::string_view message) noexcept {
@@ -241,10 +242,13 @@ void Session::answer(Transfer& transfer, NbdError error, std::string_view messag
     transfer.head = error == NbdError::none
                         ? done_reply(terms_.structured_replies, cookie)
                         : error_reply(terms_.structured_replies, cookie, error, message);
-    reply(transfer);
+    reply(transfer, error);
 }
 
-void Session::reply(Transfer& transfer) noexcept {
+void Session::reply(Transfer& transfer, NbdError error) noexcept {
+    if (counts_ != nullptr) {
+        counts_->add(transfer.request.command, error, clock_->now() - transfer.began_at);
+    }
     if (transfer.data_bytes == 0) release_data(transfer);
     transfer.head_bytes = transfer.head.bytes().size();
     replies_.push_back(transfer);

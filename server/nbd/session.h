@@ -10,6 +10,7 @@
 
 #include "dmcore/lane.h"
 #include "server/nbd/buffers.h"
+#include "server/nbd/counts.h"
 #include "server/nbd/handshake.h"
 #include "server/nbd/reply.h"
 #include "server/nbd/request.h"
@@ -23,10 +24,11 @@ struct Transfer : dmcore::Link {
     Session* session = nullptr;
     Request request;
     dmcore::Bio bio;
-    dmcore::Segment segment;       // Its data; null without any.
-    std::size_t head_bytes = 0;    // Of the reply not sent yet...
-    std::size_t data_bytes = 0;    // ...and of its data.
-    bool at_device = false;        // The bio has not ended yet.
+    dmcore::Segment segment;     // Its data; null without any.
+    std::size_t head_bytes = 0;  // Of the reply not sent yet...
+    std::size_t data_bytes = 0;  // ...and of its data.
+    bool at_device = false;      // The bio has not ended yet.
+    dmcore::Time began_at{};
     dmcore::Hold* hold = nullptr;  // Its connection died while a store had it [O-1].
     ReplyHead head;
     Transfer* previous = nullptr;  // All of a session.
@@ -50,6 +52,12 @@ class Session {
     Session(dmcore::Lane& lane, ExportInfo info, Terms terms, SessionResources& shared, Wake wake,
             void* owner);
     ~Session();
+    /// Every answer from now on is counted there, and how long it took by this clock; both are
+    /// borrowed.
+    void count_in(RequestCounts& counts, const dmcore::Clock& clock) noexcept {
+        counts_ = &counts;
+        clock_ = &clock;
+    }
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
 
@@ -99,7 +107,7 @@ class Session {
     bool room_for(const Request& request) const noexcept;
     void serve(Transfer& transfer) noexcept;
     void answer(Transfer& transfer, NbdError error, std::string_view message) noexcept;
-    void reply(Transfer& transfer) noexcept;
+    void reply(Transfer& transfer, NbdError error) noexcept;
     void release(Transfer& transfer) noexcept;
     void release_data(Transfer& transfer) noexcept;
     bool take_data(Transfer& transfer) noexcept;
@@ -114,6 +122,8 @@ class Session {
     Wake wake_;
     void* owner_;
     dmcore::Origin origin_;
+    RequestCounts* counts_ = nullptr;  // Null: nobody counts, and the clock is null as well.
+    const dmcore::Clock* clock_ = nullptr;
 
     std::array<std::byte, sizeof(RequestHeader)> header_{};
     std::size_t header_bytes_ = 0;  // Of header_ received.

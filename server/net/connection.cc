@@ -187,6 +187,8 @@ bool Connection::enter() {
         export_->device().mapped.lane(shard_.index()), *handshake_->granted_export(),
         handshake_->terms(), shard_.resources(),
         [](void* self) noexcept { static_cast<Connection*>(self)->attend(); }, this);
+    session_->count_in(export_->counts(shard_.index()), shard_);
+    shard_.tell_client(*this, "connected");
     spdlog::debug("client {} entered export '{}'", peer_.name, export_->spec().name);
     return true;
 }
@@ -342,6 +344,7 @@ void Connection::close(std::string_view why) {
 /// The last reference of the shard goes when nothing of the session is below any more.
 void Connection::retire() {
     if (session_ != nullptr && !session_->idle()) return;
+    if (session_ != nullptr) shard_.tell_client(*this, "gone");
     shard_.remove(shared_from_this());
 }
 

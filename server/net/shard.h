@@ -73,6 +73,11 @@ class Shard final : public dmcore::Clock, public Inbox {
     /// What clients can open now.
     void set_exports(std::shared_ptr<const ExportTable> exports) { exports_ = std::move(exports); }
     const ExportTable& exports() const noexcept { return *exports_; }
+    /// Called on this shard when a client has entered an export ("connected"), and when nothing of
+    /// it is left ("gone"). To be set before start().
+    using OnClient = std::function<void(const Connection& client, const char* state)>;
+    void on_client(OnClient call) { on_client_ = std::move(call); }
+    void tell_client(const Connection& client, const char* state) { on_client_(client, state); }
     /// What waits on any device for `origin` ends now, with `shutdown` [O-2].
     void abandon(const dmcore::Origin& origin) noexcept;
     const std::set<std::shared_ptr<Connection>>& connections() const noexcept {
@@ -114,6 +119,7 @@ class Shard final : public dmcore::Clock, public Inbox {
     std::vector<Connection*> attended_;
     std::set<Connection*> paused_;
     std::vector<dmcore::Lane*> lanes_;
+    OnClient on_client_ = [](const Connection&, const char*) {};
     std::shared_ptr<const ExportTable> exports_;  // Never null.
     std::thread thread_;
 };

@@ -67,6 +67,7 @@ void FileStore::run(Bio& bio) noexcept {
     const bool durable = bio.op == Op::flush || (bio.fua && bio.op != Op::read);
     const bool lost = durable && error == 0 && !file_->sync();  // [O-5]
     if (error == 0 && !lost) return;
+    errors_.fetch_add(1, std::memory_order_relaxed);
     bio.failure = {.status = lost ? dmcore::Status::io_error : dmcore::status_from_errno(error),
                    .sync_lost = durable,
                    .where = where_,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -29,6 +30,9 @@ class FileStore {
     /// Reads from the page cache if that needs no waiting. False: nothing is known, run() it.
     bool try_read(const dmcore::Bio& bio) noexcept;
 
+    /// Bios that failed.
+    std::uint64_t errors() const noexcept { return errors_.load(std::memory_order_relaxed); }
+
     /// See OpenFile.
     bool sync() noexcept { return file_->sync(); }
 
@@ -42,6 +46,7 @@ class FileStore {
     const char* where_;  // For failures.
     dmcore::Limits limits_;
     bool punch_;
+    std::atomic<std::uint64_t> errors_{0};
     std::shared_ptr<OpenFile> file_;
 };
 

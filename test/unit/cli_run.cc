@@ -166,7 +166,7 @@ TEST_CASE("cli: health is 0 or 1, and tells what is bad") {
 TEST_CASE("cli: the same over HTTP, where it was asked for") {
     // --control http://HOST:PORT.
     Fixture fixture;
-    const std::uint16_t port = fixture.server.listen_tcp("127.0.0.1", 0);
+    const std::uint16_t port = fixture.server.listen_tcp("127.0.0.1", 0, {.own_host = "127.0.0.1"});
     CHECK(run({"ls", "--control", "http://127.0.0.1:" + std::to_string(port)}).out ==
           "joined\nflaky\nremote\n");
 }

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "server/control/api.h"
+#include "server/control/routes.h"
 #include "server/live.h"
 #include "unit/control_fake.h"
 
@@ -19,6 +20,7 @@ struct FakeConfig : LiveConfig {
     std::optional<ReloadError> refuses;
 
     Live live() override { return {"version: 1\n", 7}; }
+    Reloads reloads() override { return {.generation = 7, .successes = 2, .failures = 1}; }
     Checked check(const Sent& text) override {
         note(text);
         return {true, {}};
@@ -138,6 +140,6 @@ TEST_CASE_FIXTURE(Asking, "why a reload was not made has a status of its own") {
 }
 
 TEST_CASE("a table file may be as long to the API as it may be on disk") {
-    CHECK(needs_of("POST", "/v1/config/apply").body_bytes_max == 16U << 20);
-    CHECK(needs_of("POST", "/v1/config/apply").thread == Needs::Thread::of_change);
+    CHECK(find_route("POST", "/v1/config/apply").route->body_bytes_max == 16U << 20);
+    CHECK(find_route("POST", "/v1/config/apply").route->thread == Thread::of_change);
 }

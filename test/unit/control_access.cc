@@ -1,6 +1,9 @@
 #include <doctest/doctest.h>
 
+#include <fstream>
+
 #include "server/control/access.h"
+#include "unit/control_fake.h"
 
 namespace {
 
@@ -71,4 +74,47 @@ TEST_CASE("access: a page of another origin may not ask") {
     CHECK_FALSE(may(tcp("localhost:10810", "https://localhost:10810")));
     CHECK_FALSE(may(tcp("localhost:10810", "null")));
     CHECK_FALSE(may(local(own_uid, "POST", "http://evil.example")));
+}
+
+TEST_CASE("access: changes over TCP need the token of the file, as it is now") {
+    // Off loopback anybody can reach it; a token is replaced without a restart.
+    const ScratchFolder folder;
+    const std::string path = folder / "token";
+    const auto write = [&](const std::string& text) { std::ofstream(path) << text; };
+    const server::control::TcpRules rules{
+        .own_host = "disk.example", .may_change = true, .token_path = path};
+    const auto status = [&](const std::string& authorization, const std::string& method = "POST") {
+        Caller caller = tcp("disk.example", "", method);
+        caller.authorization = authorization;
+        const auto refusal = refused(caller, own_uid, rules);
+        return refusal ? refusal->status : 200;
+    };
+    CHECK(status("Bearer 0123456789abcdef") == 503);
+    write("0123456789abcdef\n");
+    CHECK(status("Bearer 0123456789abcdef") == 200);
+    for (const char* wrong :
+         {"", "Bearer", "Bearer ", "Bearer 0123456789abcdeg", "0123456789abcdef",
+          "Bearer 0123456789abcdef0", "Bearer 0123456789abcde", "Basic x"}) {
+        CAPTURE(wrong);
+        CHECK(status(wrong) == 401);
+    }
+    CHECK(status("", "GET") == 200);
+    CHECK(refused(tcp("disk.example", "", "DELETE"), own_uid, rules)->challenge == "Bearer");
+    write("fedcba9876543210");
+    CHECK(status("Bearer 0123456789abcdef") == 401);
+    CHECK(status("Bearer fedcba9876543210") == 200);
+    CHECK_FALSE(refused(local(own_uid, "POST"), own_uid, rules));
+}
+
+TEST_CASE("access: a token that is easy to guess is none") {
+    const ScratchFolder folder;
+    const std::string path = folder / "token";
+    for (const char* bad : {"", "\n", "short", "0123456789abcde\n", "0123456789 abcdef"}) {
+        std::ofstream(path) << bad;
+        CHECK_THROWS_WITH_AS(server::control::read_token(path), doctest::Contains(path.c_str()),
+                             std::runtime_error);
+    }
+    std::ofstream(path) << "0123456789abcdef \nwhat follows is ignored";
+    CHECK(server::control::read_token(path) == "0123456789abcdef");
+    CHECK_THROWS_AS(server::control::read_token(folder / "none"), std::runtime_error);
 }

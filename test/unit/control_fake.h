@@ -17,9 +17,9 @@ struct FakeLive : server::Live {
     std::atomic<bool> well = true;
 
     std::vector<server::StoreInfo> stores() override {
-        return {{"ram0", "memory", "", 1048576},
-                {"img0", "file", "disk0.img", 1048576},
-                {"far", "nbd", "nbd://10.0.0.7:10809/vol1", 1048576}};
+        return {{"ram0", "memory", "", 1048576, 0},
+                {"img0", "file", "disk0.img", 1048576, 3},
+                {"far", "nbd", "nbd://10.0.0.7:10809/vol1", 1048576, 0}};
     }
 
     std::vector<server::DeviceInfo> devices() override {
@@ -150,6 +150,8 @@ struct FakeLive : server::Live {
         return steps_;
     }
 
+    server::EventFeed& feed() override { return feed_; }
+
     std::vector<server::HealthPart> startup_health() override { return part("listeners"); }
     std::vector<server::HealthPart> ready_health() override { return part("store img0"); }
     std::vector<server::HealthPart> live_health() override { return part("shard 0"); }
@@ -164,6 +166,7 @@ struct FakeLive : server::Live {
         steps_.push_back(step + ' ' + device + (what.empty() ? "" : ' ' + what));
     }
 
+    server::EventFeed feed_;
     std::mutex mutex_;
     std::condition_variable raised_;
     std::uint64_t flaky_event_ = 7;

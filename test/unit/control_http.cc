@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -77,6 +78,14 @@ struct Fixture {
 /// Leaves a socket file behind, as a server that was killed does.
 void leave_stale(const std::string& path) {
     const Socket dead = listen_unix(path, 0600);
+}
+
+/// A crowd is more than the usual soft limit.
+void raise_descriptor_limit() {
+    rlimit limit{};
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 }  // namespace
@@ -168,7 +177,7 @@ TEST_CASE("control server: the file of a server that took the path over stays") 
 TEST_CASE("control server: TCP is for looking, under a known name") {
     // The same API, without the power.
     Fixture fixture;
-    const std::uint16_t port = fixture.server.listen_tcp("127.0.0.1", 0);
+    const std::uint16_t port = fixture.server.listen_tcp("127.0.0.1", 0, {.own_host = "127.0.0.1"});
     const auto ask = [&](const std::string& line, const std::string& host) {
         const Peer peer(port);
         peer.send(line + " HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n");
@@ -178,7 +187,7 @@ TEST_CASE("control server: TCP is for looking, under a known name") {
     CHECK(ask("GET /livez", "evil.example").find("unknown-host") != std::string::npos);
     CHECK(ask("POST /v1/devices", "127.0.0.1").find("read-only") != std::string::npos);
     ControlServer second([](const Request&) { return Response{}; });
-    CHECK_THROWS_AS(second.listen_tcp("127.0.0.1", port), ListenError);
+    CHECK_THROWS_AS(second.listen_tcp("127.0.0.1", port, {}), ListenError);
 }
 
 TEST_CASE("control server: long lines and bodies are refused") {
@@ -195,17 +204,121 @@ TEST_CASE("control server: long lines and bodies are refused") {
     CHECK(fixture.ask(probe).starts_with("HTTP/1.1 200 "));
 }
 
-TEST_CASE("control server: a probe is answered beside 200 idle and half-sent connections") {
+TEST_CASE("control server: a probe is answered beside 1,000 idle and half-sent connections") {
     // A container whose probe starves is killed (abuse case 40).
     const Fixture fixture;
+    raise_descriptor_limit();
     std::vector<std::unique_ptr<Peer>> crowd;
-    for (int number = 0; number < 200; ++number) {
+    for (int number = 0; number < 1000; ++number) {
         crowd.push_back(std::make_unique<Peer>(fixture.path));
         if (number % 2 == 0) crowd.back()->send("GET /livez HTTP/1.1\r\nHost: loc");
     }
     const auto start = std::chrono::steady_clock::now();
     CHECK(fixture.ask(probe).starts_with("HTTP/1.1 200 "));
     CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(1) * slow_build_factor);
+}
+
+TEST_CASE("control server: those who have asked outlast a crowd of those who have not") {
+    // A suspend that waits must not be cut off by strangers who connect.
+    ScratchFolder folder;
+    const std::string path = folder / "c";
+    std::atomic<bool> waiting = false;
+    std::atomic<bool> go = false;
+    ControlServer server([&](const Request&) {
+        waiting = true;
+        waiting.notify_all();
+        go.wait(false);
+        return Response{};
+    });
+    server.listen_unix(path, 0600);
+    const Peer asks(path);
+    asks.send(
+        "POST /v1/devices/d/suspend HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    waiting.wait(false);
+    std::vector<std::unique_ptr<Peer>> crowd;
+    for (std::size_t number = 0; number < 2 * limits::crowd_max; ++number) {
+        crowd.push_back(std::make_unique<Peer>(path));
+    }
+    CHECK(crowd.front()->receive_all().empty());
+    go = true;
+    go.notify_all();
+    CHECK(asks.receive_all().starts_with("HTTP/1.1 200 "));
+}
+
+TEST_CASE("control server: events come as they happen, and end with the server") {
+    // A page that shows them keeps one connection, and no thread.
+    std::optional<Fixture> fixture(std::in_place);
+    const Peer peer(fixture->path);
+    peer.send("GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    std::string text;
+    const auto receive_until = [&](const std::string& end) {
+        char part[4096];
+        while (text.find(end) == std::string::npos) {
+            const ssize_t got = ::recv(peer.socket.fd(), part, sizeof part, 0);
+            if (got <= 0) return false;
+            text.append(part, static_cast<std::size_t>(got));
+        }
+        return true;
+    };
+    REQUIRE(receive_until(": this is dmnbd\n\n"));
+    CHECK(text.find("Content-Type: text/event-stream\r\n") != std::string::npos);
+    for (int number = 0; number < 100; ++number) {
+        const std::string data = "{\"id\":" + std::to_string(number) + "}";
+        fixture->live.feed().tell("client", data);
+        REQUIRE(receive_until("event: client\ndata: " + data + "\n\n"));
+    }
+    CHECK(fixture->ask(probe).starts_with("HTTP/1.1 200 "));
+    fixture->live.feed().end();
+    CHECK(receive_until("\r\n0\r\n\r\n"));
+}
+
+TEST_CASE("control server: as many follow the events as may, and one that goes leaves its place") {
+    Fixture fixture;
+    EventFeed& feed = fixture.live.feed();
+    const std::string follow = "GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    std::vector<std::unique_ptr<Peer>> peers;
+    const auto receive_some = [](const Peer& peer) {
+        char part[4096];
+        const ssize_t got = ::recv(peer.socket.fd(), part, sizeof part, 0);
+        return std::string(part, static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+    };
+    const auto one_more = [&] {
+        peers.push_back(std::make_unique<Peer>(fixture.path));
+        peers.back()->send(follow);
+        return receive_some(*peers.back());
+    };
+    for (std::size_t number = 0; number < EventFeed::readers_max; ++number) {
+        REQUIRE(one_more().starts_with("HTTP/1.1 200 "));
+    }
+    const std::string refusal = one_more();
+    CHECK(refusal.starts_with("HTTP/1.1 503 "));
+    CHECK(refusal.find("too-many-listeners") != std::string::npos);
+    CHECK(fixture.ask(probe).starts_with("HTTP/1.1 200 "));
+    peers.clear();
+    std::string answer;
+    for (int tries = 0; tries < 500 && !answer.starts_with("HTTP/1.1 200 "); ++tries) {
+        feed.pulse();
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        answer = one_more();
+    }
+    CHECK(answer.starts_with("HTTP/1.1 200 "));
+}
+
+TEST_CASE("control server: one that goes away ends what is followed there, and waits for nobody") {
+    // A reload that moves the address closes the old one.
+    ScratchFolder folder;
+    FakeLive live;
+    Api api(live);
+    auto server = std::make_unique<ControlServer>(
+        [&](const Request& request) { return api.answer(request); });
+    server->listen_unix(folder / "c", 0600);
+    const Peer peer(folder / "c");
+    peer.send("GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    char part[4096];
+    REQUIRE(::recv(peer.socket.fd(), part, sizeof part, 0) > 0);
+    server.reset();
+    peer.receive_all();  // Returns, because it has ended.
+    CHECK_FALSE(live.feed().heard());
 }
 
 TEST_CASE("control server: a call that waits does not hold up a probe") {

@@ -6,16 +6,17 @@
 
 #include "server/control/api.h"
 #include "server/control/limits.h"
+#include "server/control/routes.h"
 #include "unit/control_fake.h"
 
 namespace {
 
 using nlohmann::json;
 using server::control::Api;
-using server::control::Needs;
-using server::control::needs_of;
+using server::control::find_route;
 using server::control::Request;
 using server::control::Response;
+using server::control::Thread;
 namespace limits = server::control::limits;
 
 struct Asked {
@@ -309,13 +310,15 @@ TEST_CASE("steps: clients are listed, and dropped by number") {
 TEST_CASE("steps: what may wait has a thread of its own, and only tables may be long") {
     // Probes must be answered meanwhile, and strangers' bodies cost little.
     const auto thread = [](const std::string& method, const std::string& path) {
-        return needs_of(method, path).thread;
+        return find_route(method, path).route->thread;
     };
-    CHECK(thread("GET", "/livez") == Needs::Thread::shared);
-    CHECK(thread("GET", "/v1/devices/d/wait") == Needs::Thread::of_wait);
-    CHECK(thread("POST", "/v1/devices/d/suspend") == Needs::Thread::of_wait);
-    CHECK(thread("POST", "/v1/devices/d/resume") == Needs::Thread::of_change);
-    CHECK(thread("DELETE", "/v1/clients/1") == Needs::Thread::of_change);
-    CHECK(needs_of("POST", "/v1/devices/d/load").body_bytes_max == limits::table_bytes_max);
-    CHECK(needs_of("POST", "/v1/devices/d/message").body_bytes_max == limits::body_bytes_max);
+    CHECK(thread("GET", "/livez") == Thread::shared);
+    CHECK(thread("GET", "/v1/devices/d/wait") == Thread::of_wait);
+    CHECK(thread("POST", "/v1/devices/d/suspend") == Thread::of_wait);
+    CHECK(thread("POST", "/v1/devices/d/resume") == Thread::of_change);
+    CHECK(thread("DELETE", "/v1/clients/1") == Thread::of_change);
+    CHECK(find_route("POST", "/v1/devices/d/load").route->body_bytes_max ==
+          limits::table_bytes_max);
+    CHECK(find_route("POST", "/v1/devices/d/message").route->body_bytes_max ==
+          limits::body_bytes_max);
 }
