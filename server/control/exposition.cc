@@ -18,10 +18,17 @@ std::string escaped(std::string_view text) {
     return out;
 }
 
-/// The shortest text that reads back as the same number: 0.1, 1048576.
+/// The shortest text that reads back as the same number: 0.1, 1048576, 9e-07.
 std::string number_text(double value) {
     char text[32];
     const auto end = std::to_chars(text, text + sizeof text, value);
+    return {text, end.ptr};
+}
+
+/// Bounds are compared as text: 0.0001, as other programs write it.
+std::string bound_text(double value) {
+    char text[32];
+    const auto end = std::to_chars(text, text + sizeof text, value, std::chars_format::fixed);
     return {text, end.ptr};
 }
 
@@ -55,7 +62,7 @@ void Exposition::put(const Labels& labels, const nbd::Durations& durations) {
     for (std::size_t i = 0; i < durations.counts.size(); ++i) {
         up_to_here += durations.counts[i];
         const bool last = i == durations.bounds.size();
-        with_bound.back().second = last ? "+Inf" : number_text(seconds(durations.bounds[i]));
+        with_bound.back().second = last ? "+Inf" : bound_text(seconds(durations.bounds[i]));
         put(with_bound, static_cast<double>(up_to_here), "_bucket");
     }
     put(labels, seconds(durations.sum), "_sum");

@@ -97,7 +97,7 @@ exports:
         allow: [10.0.0.0/8, "fd00::/8"] }
   "${x:-odd: name}": { device: e, read_only: true }
 listen: [ "tcp://127.0.0.1:0", { uri: "unix:/tmp/x.sock", exports: [ "" ] } ]
-control: { unix: /tmp/c.sock, mode: "0660", http: "[::1]:0", http_write: true }
+control: { unix: /tmp/c.sock, mode: "0660", http: "[::1]:0", http_write: true, token_file: secret }
 reload: { watch: false, drain: 3s, allow_data_loss: true }
 log: { level: debug, format: json }
 )");

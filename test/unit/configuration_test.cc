@@ -167,3 +167,44 @@ TEST_CASE("configuration: the command line goes before the file, at each reload"
     CHECK(edited.running->seed() == 5);
     CHECK(edited.running->uris() == std::vector{"nbd+unix:///?socket=" + (folder / "mine")});
 }
+
+TEST_CASE_FIXTURE(Edited, "configuration: every reload is counted and told, whoever asked for it") {
+    // Whoever watches a server must see that its file was refused.
+    const auto reader = running->feed().listen();
+    const auto heard = [&] {
+        std::string all;
+        char part[4096];
+        while (const auto bytes = reader
+                                      ->take(
+                                          part, [] {}, [] {})
+                                      .value_or(0)) {
+            all.append(part, bytes);
+        }
+        return all;
+    };
+    const auto counts = [&] {
+        const LiveConfig::Reloads now = configuration->reloads();
+        return std::vector<std::uint64_t>{now.generation, now.successes, now.failures,
+                                          now.last_successful};
+    };
+    CHECK(counts() == std::vector<std::uint64_t>{1, 0, 0, 1});
+    save("version: [");
+    configuration->look_for_changes();
+    CHECK(counts() == std::vector<std::uint64_t>{1, 0, 1, 0});
+    CHECK(
+        heard().find("event: reload\ndata: {\"successful\":false,\"generation\":1,\"message\":\"" +
+                     path + ":1:") != std::string::npos);
+    save(text("m"));
+    configuration->reload();
+    CHECK(counts() == std::vector<std::uint64_t>{2, 1, 1, 1});
+    CHECK(heard() ==
+          "event: reload\ndata: {\"successful\":true,\"generation\":2,\"message\":"
+          "\"0 to add, 1 to change, 0 to remove\"}\n\n");
+    CHECK(refusal(text("nothing")) == "unknown-device");
+    CHECK(counts() == std::vector<std::uint64_t>{2, 1, 2, 0});
+    CHECK(refusal(text("a")) == "applied");
+    CHECK(counts() == std::vector<std::uint64_t>{3, 2, 2, 1});
+    // One who comes too late did nothing wrong, and nothing is wrong with what is live.
+    CHECK_THROWS_AS(configuration->apply({"late", text("m")}, {.if_generation = 2}), ReloadError);
+    CHECK(counts() == std::vector<std::uint64_t>{3, 2, 2, 1});
+}

@@ -28,7 +28,8 @@ json description() {
 
 TEST_CASE("openapi: every call is described, and nothing else") {
     std::set<std::string> described;
-    for (const auto& [path, calls] : description().at("paths").items()) {
+    const json document = description();
+    for (const auto& [path, calls] : document.at("paths").items()) {
         for (const auto& [method, call] : calls.items()) {
             std::string upper = method;
             for (char& letter : upper) letter = static_cast<char>(std::toupper(letter));
@@ -46,7 +47,8 @@ TEST_CASE("openapi: every call is described, and nothing else") {
 }
 
 TEST_CASE("openapi: what a path holds in braces is a parameter of each of its calls") {
-    for (const auto& [path, calls] : description().at("paths").items()) {
+    const json document = description();
+    for (const auto& [path, calls] : document.at("paths").items()) {
         const std::size_t open = path.find('{');
         for (const auto& [method, call] : calls.items()) {
             CAPTURE(path);
