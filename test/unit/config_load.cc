@@ -314,10 +314,9 @@ TEST_CASE("a hundred thousand rows load at once") {
     for (int i = 0; i < 100'000; ++i) {
         text += "      " + std::to_string(i * 8) + " 8 linear a " + std::to_string(i % 200) + "\n";
     }
-    const auto started = std::chrono::steady_clock::now();
+    const double started = cpu_seconds();
     const Loaded file(text);
-    CHECK(std::chrono::steady_clock::now() - started <
-          std::chrono::seconds(10) * slow_build_factor);
+    CHECK(cpu_seconds() - started < 10 * slow_build_factor);
     REQUIRE(file.spec);
     CHECK(file.spec->devices[0].rows.size() == 100'000);
     CHECK(file.spec->devices[0].size_sectors == 800'000);
