@@ -41,7 +41,7 @@ class Sim {
 
   private:
     void print() const;
-    void step();
+    void step(bool spared);
     void rare_step();
     void hurry();
     bool turn(unsigned shard);
