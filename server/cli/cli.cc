@@ -23,7 +23,8 @@ constexpr const char* exit_codes =
     "  2    wrong usage\n"
     "  3    no server answers at the control address\n"
     "  4    there is no such device, export, client or target\n"
-    "  5    refused because something is in use\n"
+    "  5    refused because something is in use, or data would be lost\n"
+    "  10   `plan --exit-code`: there are changes\n"
     "  124  `wait --timeout` ran out\n";
 
 /// Help with the examples first.
