@@ -7,7 +7,7 @@
 
 namespace dmcore {
 
-std::vector<MappedDevice*> bottom_up(std::vector<MappedDevice*> devices) {
+std::vector<MappedDevice*> bottom_up(const std::vector<MappedDevice*>& devices) {
     std::map<std::string, MappedDevice*> waiting;
     for (MappedDevice* device : devices) waiting.emplace(device->name(), device);
     std::vector<MappedDevice*> order;
@@ -25,8 +25,9 @@ std::vector<MappedDevice*> bottom_up(std::vector<MappedDevice*> devices) {
     return order;
 }
 
-void restack(std::vector<MappedDevice*> devices, Executor& executor, MappedDevice::Then then) {
-    const std::vector<MappedDevice*> order = bottom_up(std::move(devices));
+void restack(const std::vector<MappedDevice*>& devices, Executor& executor,
+             MappedDevice::Then then) {
+    const std::vector<MappedDevice*> order = bottom_up(devices);
     const auto left = std::make_shared<unsigned>(executor.shards());
     const MappedDevice::Then answered = [left, then = std::move(then)] {
         if (--*left == 0) then();
@@ -54,7 +55,7 @@ std::vector<JointSwap::Part*> JointSwap::children_first() {
 
 /// `step(part, answer)` for each of them, in order; `then` when all have answered.
 template <class Step>
-void JointSwap::on_each(std::vector<Part*> parts, Step step, Then then) {
+void JointSwap::on_each(const std::vector<Part*>& parts, Step step, Then then) {
     auto left = std::make_shared<std::size_t>(parts.size() + 1);
     const Then answered = [left, then = std::move(then)] {
         if (--*left == 0) then();
@@ -110,7 +111,7 @@ void JointSwap::swap(Then then) {
         std::swap(device.live_, part.tables.shared);
         std::swap(device.options_, part.options);
     }
-    all_ = bottom_up(std::move(all_));
+    all_ = bottom_up(all_);
     Executor& executor = parts_.front().device->executor_;
     const auto left = std::make_shared<unsigned>(executor.shards());
     const Then swapped = [this, left, then = std::move(then)] {

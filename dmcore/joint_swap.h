@@ -46,7 +46,7 @@ class JointSwap {
     void swap_lanes(unsigned shard);
     void open(Then then);
     template <class Step>
-    void on_each(std::vector<Part*> parts, Step step, Then then);
+    void on_each(const std::vector<Part*>& parts, Step step, Then then);
     std::vector<Part*> children_first();
 
     std::vector<Part> parts_;
@@ -55,10 +55,11 @@ class JointSwap {
 };
 
 /// The devices in an order in which each comes behind all that its live table stands on.
-std::vector<MappedDevice*> bottom_up(std::vector<MappedDevice*> devices);
+std::vector<MappedDevice*> bottom_up(const std::vector<MappedDevice*>& devices);
 
 /// One of these devices has taken another table: all learn what they can do now, from what is below
 /// them. On the control thread; the devices must stay until `then`. See MappedDevice::on_swap().
-void restack(std::vector<MappedDevice*> devices, Executor& executor, MappedDevice::Then then);
+void restack(const std::vector<MappedDevice*>& devices, Executor& executor,
+             MappedDevice::Then then);
 
 }  // namespace dmcore

@@ -114,7 +114,7 @@ void Running::restack(const std::function<void()>& then) {
     const auto devices = ownership_->devices();
     std::vector<dmcore::MappedDevice*> mapped;
     for (const auto& each : devices) mapped.push_back(&each->mapped);
-    dmcore::restack(std::move(mapped), shards_, [devices, then] { then(); });
+    dmcore::restack(mapped, shards_, [devices, then] { then(); });
 }
 
 std::unique_ptr<Listener> Running::make_listener(const config::ListenSpec& spec) {
