@@ -32,10 +32,6 @@ std::string bound_text(double value) {
     return {text, end.ptr};
 }
 
-double seconds(std::chrono::nanoseconds time) {
-    return std::chrono::duration<double>(time).count();
-}
-
 }  // namespace
 
 void Exposition::begin(std::string_view name, std::string_view type, std::string_view help) {
@@ -62,10 +58,10 @@ void Exposition::put(const Labels& labels, const nbd::Durations& durations) {
     for (std::size_t i = 0; i < durations.counts.size(); ++i) {
         up_to_here += durations.counts[i];
         const bool last = i == durations.bounds.size();
-        with_bound.back().second = last ? "+Inf" : bound_text(seconds(durations.bounds[i]));
+        with_bound.back().second = last ? "+Inf" : bound_text(in_seconds(durations.bounds[i]));
         put(with_bound, static_cast<double>(up_to_here), "_bucket");
     }
-    put(labels, seconds(durations.sum), "_sum");
+    put(labels, in_seconds(durations.sum), "_sum");
     put(labels, static_cast<double>(up_to_here), "_count");
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -8,6 +9,11 @@
 #include "server/nbd/counts.h"
 
 namespace server::control {
+
+/// As Prometheus counts time.
+inline double in_seconds(std::chrono::nanoseconds time) {
+    return std::chrono::duration<double>(time).count();
+}
 
 /// Metrics as Prometheus reads them (text format 0.0.4): one family after another.
 class Exposition {

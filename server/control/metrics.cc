@@ -1,16 +1,9 @@
 #include "server/control/metrics.h"
 
-#include <chrono>
-
 namespace server::control {
 namespace {
 
-constexpr std::uint64_t sector_bytes = 512;
 using Names = nbd::RequestCounts;  // Its first words are those of dmcore::Op, in that order.
-
-double seconds(std::chrono::nanoseconds time) {
-    return std::chrono::duration<double>(time).count();
-}
 
 /// The families of one scrape, all of the same moment.
 class Metrics {
@@ -47,7 +40,7 @@ class Metrics {
         out_.put({}, reloads.last_successful ? 1 : 0);
         out_.begin("dmnbd_config_last_reload_success_timestamp_seconds", "gauge",
                    "When the last good reload ended, or the start.");
-        out_.put({}, seconds(reloads.last_success.time_since_epoch()));
+        out_.put({}, in_seconds(reloads.last_success.time_since_epoch()));
         out_.begin("dmnbd_config_reloads_total", "counter", "Reloads, by how they ended.");
         out_.put({{"result", "success"}}, static_cast<double>(reloads.successes));
         out_.put({{"result", "failure"}}, static_cast<double>(reloads.failures));
@@ -104,10 +97,12 @@ class Metrics {
         out_.begin("dmnbd_device_ios_total", "counter", "Parts that have ended.");
         each_op([](const OpStats& op) { return static_cast<double>(op.ios); });
         out_.begin("dmnbd_device_bytes_total", "counter", "Bytes of those parts.");
-        each_op([](const OpStats& op) { return static_cast<double>(op.sectors * sector_bytes); });
+        each_op([](const OpStats& op) {
+            return static_cast<double>(op.sectors * dmcore::sector_bytes);
+        });
         out_.begin("dmnbd_device_io_duration_seconds", "summary",
                    "How long those parts took, from their making to their end.");
-        each_op([](const OpStats& op) { return seconds(op.time); }, "_sum");
+        each_op([](const OpStats& op) { return in_seconds(op.time); }, "_sum");
         each_op([](const OpStats& op) { return static_cast<double>(op.ios); }, "_count");
         out_.begin("dmnbd_device_inflight", "gauge",
                    "Parts below the device; write: all but read.");

@@ -59,9 +59,12 @@ class Connection {
 
     void run() {
         while (receive_some()) {
-            while (parse()) {
+            for (bool more = true; more;) {
+                while (parse()) {
+                }
+                more = pieces_ + 2 > pieces_max;  // It stopped for want of room.
+                if (!send_all()) return;
             }
-            if (!send_all()) return;
             std::memmove(input_.data(), input_.data() + taken_, filled_ - taken_);
             filled_ -= taken_;
             taken_ = 0;

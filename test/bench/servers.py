@@ -10,7 +10,7 @@ AREA_MIB = 256
 SERVER_CORE, LOAD_CORE = "0", "1"
 
 TABLE = """version: 1
-shards: {shards}
+shards: 1
 stores:
   whole: {{ type: memory, size: {mib}MiB }}
   leg0: {{ type: memory, size: {leg}MiB }}
@@ -56,8 +56,7 @@ class Servers:
         path, image = self.folder / program, self.folder / "image"
         if program == "dmnbd":
             table = self.folder / "table.yaml"
-            table.write_text(TABLE.format(folder=self.folder, mib=AREA_MIB, leg=AREA_MIB // 4,
-                                          shards=1))
+            table.write_text(TABLE.format(folder=self.folder, mib=AREA_MIB, leg=AREA_MIB // 4))
             return [self.build / "dmnbd", "serve", "--no-watch", table]
         if program in ("nbdkit-file", "qemu-nbd") and not image.exists():
             image.touch()
