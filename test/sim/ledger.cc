@@ -172,7 +172,8 @@ void Ledger::excuse(unsigned device) {
 void Ledger::begin_sector(const Request& request, std::uint32_t index) {
     const Place place = request.spots[index].place;
     if (!is_write_like(request.op) || place > place_max) return;
-    model_.begin(place, request.value(index), request.number, index, request.device);
+    model_.begin(place, request.value(index), request.number, index,
+                 {request.device, request.sector + index});
 }
 
 void Ledger::tables_changed() {

@@ -14,41 +14,38 @@ Model::Model(const Trace& trace, unsigned disks, std::uint32_t sectors_per_disk)
       places_(std::size_t{disks} * sectors_per_disk) {
     for (auto& writes : places_) {
         writes.reserve(purge_at + 2);
-        writes.push_back({0, 0, 1, 1, 0, no_request, 0, 0, 0, false});  // Disks begin as zeroes.
+        writes.push_back({0, 0, 1, 1, 0, no_request, 0, {}, 0, false});  // Disks begin as zeroes.
     }
 }
 
-void Model::begin(Place place, std::uint64_t value, unsigned request, unsigned index,
-                  unsigned device) {
+void Model::begin(Place place, std::uint64_t value, unsigned request, unsigned index, Entry entry) {
     auto& writes = places_[place];
     if (writes.size() >= purge_at) purge(writes, disk_of(place));
     writes.push_back({value, trace_.now(), 0, 0, 0, static_cast<std::uint16_t>(request),
-                      static_cast<std::uint16_t>(index), static_cast<std::uint8_t>(device), 0,
-                      false});
+                      static_cast<std::uint16_t>(index), entry, 0, false});
 }
 
 void Model::end(Place place, unsigned request, Moment began, bool sure, bool fua) {
     auto& writes = places_[place];
-    unsigned device = 0;
-    bool found = false;
     for (Write& each : writes) {
-        if (each.request != request || each.end != 0) continue;
-        each.end = each.really_ended = trace_.now();
-        device = each.device;
-        found = true;
+        if (each.request == request && each.end == 0) each.end = each.really_ended = trace_.now();
     }
-    if (found && sure) kill_older(writes, request, device, began, fua);
+    if (!sure) return;
+    for (const Write& each : writes) {
+        if (each.request == request && each.end == trace_.now())
+            kill_older(writes, each, began, fua);
+    }
 }
 
-void Model::kill_older(std::vector<Write>& writes, unsigned request, unsigned device, Moment began,
+void Model::kill_older(std::vector<Write>& writes, const Write& killer, Moment began,
                        bool fua) const {
     for (Write& each : writes) {
-        if (each.request == request && each.end == trace_.now()) continue;
-        const Moment ended = each.device == device ? each.end : each.really_ended;
+        if (each.request == killer.request && each.end == trace_.now()) continue;
+        const Moment ended = each.entry == killer.entry ? each.end : each.really_ended;
         if (ended == 0 || ended >= began) continue;
         if (each.dead_at == 0) {
             each.dead_at = trace_.now();
-            each.killer = static_cast<std::uint8_t>(device);
+            each.killer = static_cast<std::uint8_t>(killer.entry.device);
         }
         each.dead_durably |= fua;
     }
@@ -100,7 +97,7 @@ void Model::pin(Place place, std::uint64_t value) {
         if (each.dead_at == 0) each.dead_at = now;
         each.dead_durably = true;
     }
-    writes.push_back({value, now, now, now, 0, no_request, 0, 0, 0, false});
+    writes.push_back({value, now, now, now, 0, no_request, 0, {}, 0, false});
 }
 
 void Model::purge(std::vector<Write>& writes, unsigned disk) const {
@@ -115,11 +112,11 @@ void Model::print(Place place) const noexcept {
     for (const Write& each : places_[place]) {
         std::fprintf(
             stderr,
-            "  value %#llx of request %u[%u] by device %u: began %u, answered %u, gone %u, "
+            "  value %#llx of request %u[%u] by sector %u of d%u: began %u, answered %u, gone %u, "
             "dead since %u%s\n",
-            static_cast<unsigned long long>(each.value), each.request, each.index, each.device,
-            each.start, each.end, each.really_ended, each.dead_at,
-            durably_dead(each, disk_of(place)) ? " for good" : "");
+            static_cast<unsigned long long>(each.value), each.request, each.index,
+            each.entry.sector, each.entry.device, each.start, each.end, each.really_ended,
+            each.dead_at, durably_dead(each, disk_of(place)) ? " for good" : "");
     }
 }
 

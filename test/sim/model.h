@@ -27,12 +27,22 @@ class Model {
   public:
     Model(const Trace& trace, unsigned disks, std::uint32_t sectors_per_disk);
 
+    /// Where a client's write went in: the sector of its device.
+    struct Entry {
+        unsigned device = 0;
+        std::uint32_t sector = 0;
+
+        bool operator==(const Entry&) const = default;
+    };
+
     /// From now on the place may hold `value`. `request`: its slot, `index`: the sector of it.
-    void begin(Place place, std::uint64_t value, unsigned request, unsigned index, unsigned device);
+    void begin(Place place, std::uint64_t value, unsigned request, unsigned index, Entry entry);
     /// The request was answered. `sure`: the value is there now; if not, it may be. `began`: when
     /// the client sent it. `fua`: and it is durable.
     void end(Place place, unsigned request, Moment began, bool sure, bool fua);
-    /// Its connection died: what is sent later through the same device comes after it [O-1]...
+    /// Its connection died: what is sent later to the same sector of the same device comes after it
+    /// [O-1]. A table that maps a place twice has two sectors for it, which know nothing of each
+    /// other...
     void died(Place place, unsigned request);
     /// ...and now nothing of it is in a store's hands any more.
     void gone(Place place, unsigned request);
@@ -75,13 +85,12 @@ class Model {
         Moment dead_at;       // 0: it may be there.
         std::uint16_t request;
         std::uint16_t index;
-        std::uint8_t device;
+        Entry entry;
         std::uint8_t killer;  // The device of the write that killed it.
         bool dead_durably;
     };
     bool durably_dead(const Write& write, unsigned disk) const noexcept;
-    void kill_older(std::vector<Write>& writes, unsigned request, unsigned device, Moment began,
-                    bool fua) const;
+    void kill_older(std::vector<Write>& writes, const Write& killer, Moment began, bool fua) const;
     void purge(std::vector<Write>& writes, unsigned disk) const;
 
     const Trace& trace_;
