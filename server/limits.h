@@ -17,6 +17,8 @@ inline constexpr std::chrono::seconds handshake_time{10};  // From accept to tra
 /// Of one connection; a request counts until its reply has been sent.
 inline constexpr std::size_t requests_in_flight_max = 128;
 inline constexpr std::size_t connection_bytes_max = 64U << 20;
+/// Data that is read before what has been read is sent: while it is still in the cache.
+inline constexpr std::size_t read_ahead_bytes_max = 256U << 10;
 
 /// Of one shard: data of requests and replies.
 inline constexpr std::size_t shard_buffer_bytes = 256U << 20;
@@ -26,6 +28,8 @@ inline constexpr std::size_t cached_buffer_bytes = 32U << 20;
 inline constexpr std::size_t receive_bytes = 256U << 10;
 /// What one turn of a shard takes up before it works off what it has.
 inline constexpr std::size_t handlers_per_turn = 256;
+/// Turns of busy connections alone, before a shard looks at everything else.
+inline constexpr std::size_t looks_in_a_row = 8;
 /// Receive calls that throw away what a client sent behind its end, before its socket is closed.
 inline constexpr int unread_receives_max = 16;
 /// Pieces of one gathered send.

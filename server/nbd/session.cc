@@ -63,6 +63,7 @@ void Session::payload_arrived(std::size_t bytes) noexcept {
 
 std::size_t Session::feed(ByteSpan in) noexcept {
     std::size_t taken = 0;
+    read_bytes_ = 0;
     for (;;) {
         if (!fault_.empty() || leaving_) return in.size();  // What follows a DISC is ignored.
         const ByteSpan rest = in.subspan(taken);
@@ -108,7 +109,7 @@ bool Session::take_request() noexcept {
         leaving_ = true;
         return true;
     }
-    if (!room_for(decision_.request)) return false;
+    if (read_bytes_ >= limits::read_ahead_bytes_max || !room_for(decision_.request)) return false;
     const bool serves = decision_.verdict == Verdict::serve;
     const bool reads = serves && decision_.request.command == Command::read;
     Transfer& transfer = begin(decision_.request);
@@ -116,6 +117,7 @@ bool Session::take_request() noexcept {
         release(transfer);
         return false;
     }
+    if (reads) read_bytes_ += transfer.segment.bytes;
     decided_ = false;
     payload_left_ = decision_.payload_bytes;
     receiving_ = &transfer;
@@ -128,6 +130,7 @@ bool Session::room_for(const Request& request) const noexcept {
                           (request.command == Command::read || request.command == Command::write);
     const std::size_t bytes = has_data ? request.length_bytes : 0;
     return in_flight_ < limits::requests_in_flight_max &&
+           unsent_bytes_ < limits::read_ahead_bytes_max &&
            bytes_in_flight_ + bytes <= limits::connection_bytes_max;
 }
 
@@ -136,7 +139,9 @@ bool Session::may_read() const noexcept {
     if (wanted_bytes_ != 0 && !shared_.buffers.fits(wanted_bytes_)) return false;
     if (receiving_ != nullptr) return true;
     if (lane_.congested()) return false;
-    return decided_ ? room_for(decision_.request) : in_flight_ < limits::requests_in_flight_max;
+    if (decided_) return room_for(decision_.request);
+    return in_flight_ < limits::requests_in_flight_max &&
+           unsent_bytes_ < limits::read_ahead_bytes_max;
 }
 
 std::size_t Session::take_payload(ByteSpan in) noexcept {
@@ -251,6 +256,7 @@ void Session::reply(Transfer& transfer, NbdError error) noexcept {
     }
     if (transfer.data_bytes == 0) release_data(transfer);
     transfer.head_bytes = transfer.head.bytes().size();
+    unsent_bytes_ += transfer.head_bytes + transfer.data_bytes;
     replies_.push_back(transfer);
     wake_(owner_);
 }
@@ -289,6 +295,7 @@ std::size_t Session::output(std::span<iovec> pieces) const noexcept {
 }
 
 void Session::sent(std::size_t bytes) noexcept {
+    unsent_bytes_ -= bytes;
     while (Transfer* first = replies_.front()) {
         const std::size_t head = std::min(bytes, first->head_bytes);
         first->head_bytes -= head;
@@ -319,6 +326,7 @@ void Session::die() noexcept {
     shut_down();
     mute_ = true;
     while (Transfer* reply = replies_.pop()) release(*reply);
+    unsent_bytes_ = 0;
     for (Transfer* each = all_; each != nullptr; each = each->following) {
         const dmcore::Bio& bio = each->bio;
         if (!each->at_device || !dmcore::is_write_like(bio.op)) continue;

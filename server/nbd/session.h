@@ -137,6 +137,8 @@ class Session {
     Transfer* all_ = nullptr;
     std::size_t in_flight_ = 0;
     std::size_t bytes_in_flight_ = 0;
+    std::size_t unsent_bytes_ = 0;  // Of replies.
+    std::size_t read_bytes_ = 0;    // Asked for by this feed().
     bool leaving_ = false;
     bool mute_ = false;  // Nobody is there to hear a reply.
     std::string fault_;

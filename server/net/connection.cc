@@ -117,34 +117,50 @@ void Connection::wait_for_input() {
     });
 }
 
+/// The next request often comes while the last one is answered: the shard looks before it sleeps.
+void Connection::expect_input() {
+    if (expected_ || reading_) return;
+    expected_ = true;
+    shard_.expect(*this);
+}
+
 void Connection::on_readable() {
-    if (session_ != nullptr && !session_->may_read()) {
-        attend();
-        return;
-    }
-    if (receive() && unread_.empty()) wait_for_input();
+    if (session_ == nullptr || session_->may_read()) receive();
     attend();
 }
 
+bool Connection::look() {
+    expected_ = false;
+    if (reading_ || at_end_ || closed_) return false;
+    const bool full = session_ != nullptr && !session_->may_read();
+    if (full || receive()) {
+        attend();
+        return true;
+    }
+    wait_for_input();
+    return false;
+}
+
 /// One receive call: payload goes straight to its request, what follows to the shard's scratch.
+/// False: there is nothing yet.
 bool Connection::receive() {
     const std::span<std::byte> room =
         session_ == nullptr ? std::span<std::byte>{} : session_->payload_room();
     const std::span<std::byte> scratch = shard_.receive_buffer();
     std::array<iovec, 2> pieces{{{room.data(), room.size()}, {scratch.data(), scratch.size()}}};
     const ssize_t got = ::readv(socket_.native_handle(), pieces.data(), 2);
-    if (would_block(got)) return true;
+    if (would_block(got)) return false;
     if (got <= 0) {
         at_end_ = true;
         const bool leaving = session_ != nullptr && session_->leaving();
         if (!leaving) close(got < 0 ? std::strerror(errno) : "");
-        return false;
+        return true;
     }
     const auto bytes = static_cast<std::size_t>(got);
     const std::size_t payload = std::min(bytes, room.size());
     if (payload > 0) session_->payload_arrived(payload);
     if (bytes > payload) received(scratch.first(bytes - payload));
-    return !closed_;
+    return true;
 }
 
 void Connection::received(std::span<const std::byte> in) {
@@ -234,7 +250,7 @@ void Connection::read_on() {
         }
     }
     if (unread_.empty() && (session_ == nullptr || !session_->waits())) {
-        wait_for_input();
+        expect_input();
         return;
     }
     std::vector<std::byte> again;

@@ -37,6 +37,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
     void attend() noexcept;
     /// Sends what there is, reads on if it may, ends if it is over. At the end of a turn.
     void end_turn();
+    /// Takes what has come since its last turn; without any, waits for it. On behalf of the shard,
+    /// after expect(). False: there was none.
+    bool look();
     /// The shard saw the other side close while this was paused.
     void on_hangup();
     /// Closes now; what it asked for stays unanswered.
@@ -64,6 +67,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     class Offered;
 
     void wait_for_input();
+    void expect_input();
     void on_readable();
     bool receive();
     void received(std::span<const std::byte> in);
@@ -91,10 +95,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
     dmcore::Timer handshake_timer_;
 
     bool attended_ = false;
-    bool paused_ = false;   // Its socket is not read: a bound of the session is reached.
-    bool reading_ = false;  // A wait for input is under way.
-    bool writing_ = false;  // A wait for room to send is under way.
-    bool at_end_ = false;   // The client sends nothing more.
+    bool paused_ = false;    // Its socket is not read: a bound of the session is reached.
+    bool reading_ = false;   // A wait for input is under way...
+    bool expected_ = false;  // ...or the shard will look.
+    bool writing_ = false;   // A wait for room to send is under way.
+    bool at_end_ = false;    // The client sends nothing more.
     bool giving_up_ = false;
     bool closed_ = false;
     bool counted_ = false;  // As a client of export_.

@@ -60,6 +60,8 @@ class Shard final : public dmcore::Clock, public Inbox {
 
     /// Looks at the connection at the end of this turn: it may have something to send, or end.
     void attend(Connection& connection);
+    /// Looks once more for input of the connection before it sleeps.
+    void expect(Connection& connection) { expected_.push_back(&connection); }
     /// Looks at the connection in every turn until it may go on: what it waits for, buffers or room
     /// on a device, may be freed by others.
     /// Meanwhile it watches for the client's end, which nobody would read.
@@ -86,6 +88,7 @@ class Shard final : public dmcore::Clock, public Inbox {
 
   private:
     void loop();
+    bool look();
     void finish_turn();
     void wait_for_posts();
     void take_posts();
@@ -117,6 +120,8 @@ class Shard final : public dmcore::Clock, public Inbox {
 
     std::set<std::shared_ptr<Connection>> connections_;
     std::vector<Connection*> attended_;
+    std::vector<Connection*> expected_;
+    std::vector<Connection*> looked_at_;  // Scratch of look().
     std::set<Connection*> paused_;
     std::vector<dmcore::Lane*> lanes_;
     OnClient on_client_ = [](const Connection&, const char*) {};
