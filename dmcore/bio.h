@@ -11,6 +11,7 @@ namespace dmcore {
 inline constexpr std::uint64_t sector_bytes = 512;
 
 class Agenda;
+class Loans;
 struct Parked;
 
 enum class Op : std::uint8_t { read, write, flush, discard, write_zeroes };
@@ -72,6 +73,7 @@ struct Bio : Link {
         1;  // Parts not yet ended, the rest that is still to be split included.
     BioIter iter;
     const Segment* segments = nullptr;
+    Loans* loans = nullptr;  // Takes what a store lends to a read; null: fill the segments.
     Failure failure;
     std::uint64_t failed_at = 0;  // First sector of the lowest part that failed [D-6].
     Done done = nullptr;

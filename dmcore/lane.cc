@@ -268,6 +268,7 @@ Clone* Lane::take_clone(DmIo& io) noexcept {
     clone->remaining = 1;
     clone->iter = bio.iter;
     clone->segments = bio.segments;
+    clone->loans = bio.loans;
     clone->failure = {};
     clone->done = &Lane::clone_done;
     clone->agenda = &agenda_;

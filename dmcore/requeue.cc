@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "dmcore/lane.h"
+#include "dmcore/loan.h"
 #include "dmcore/mark.h"
 
 namespace dmcore {
@@ -32,6 +33,7 @@ void make_part(Requeued& part, DmIo& io) noexcept {
     part.no_unmap = bio.no_unmap;
     part.remaining = 1;
     part.segments = bio.segments;
+    part.loans = bio.loans;
     part.failure = {};
     part.done = requeued_done;
     part.agenda = bio.agenda;
@@ -147,6 +149,7 @@ Bio& Lane::put_back(DmIo& io) noexcept {
     ++stats_.stage_two;
     if (io.accounted) end_accounting(io, false);
     Bio& bio = *io.orig;
+    if (bio.loans != nullptr) bio.loans->give_back(bio.iter, bio.segments);
     bio.parked = &parking_.own(io.parked);
     bio.parked->issued = true;
     retire(io);

@@ -24,6 +24,8 @@ inline constexpr std::size_t read_ahead_bytes_max = 256U << 10;
 inline constexpr std::size_t shard_buffer_bytes = 256U << 20;
 /// Kept for reuse by a shard when nobody needs them.
 inline constexpr std::size_t cached_buffer_bytes = 32U << 20;
+/// Reads that hold bytes of a memory store, each up to 64 KiB, until their replies are sent.
+inline constexpr std::size_t loans_per_shard = 1024;
 /// What one receive call takes at most beyond the payload it is in.
 inline constexpr std::size_t receive_bytes = 256U << 10;
 /// What one turn of a shard takes up before it works off what it has.

@@ -34,56 +34,79 @@ MemoryStore::MemoryStore(std::string name, std::uint64_t size_sectors)
 }
 
 MemoryStore::~MemoryStore() {
-    for (std::uint64_t i = 0; i < block_count_; ++i) std::free(blocks_[i].data);
+    for (std::uint64_t i = 0; i < block_count_; ++i) {
+        if (SharedBytes* bytes = blocks_[i].bytes) bytes->drop();
+    }
     std::free(blocks_);
 }
 
 /// A block that was never written is not even guarded, so that its place in the index stays
 /// untouched.
-void MemoryStore::read(Block& block, std::size_t at, std::byte* to, std::size_t bytes) noexcept {
-    if (block.data.load(std::memory_order_acquire) != nullptr) {
+void MemoryStore::read(Block& block, std::size_t at, std::byte* to, std::size_t bytes,
+                       Loans* loans) noexcept {
+    if (block.bytes.load(std::memory_order_acquire) != nullptr) {
         const Guard guard(block);
-        if (const std::byte* data = block.data.load(std::memory_order_relaxed)) {
-            std::memcpy(to, data + at, bytes);
+        if (SharedBytes* shared = block.bytes.load(std::memory_order_relaxed)) {
+            const bool lent = loans != nullptr && bytes >= loan_bytes_min &&
+                              block.reads_to_copy == 0 &&
+                              loans->add(to, shared->data() + at, bytes, *shared);
+            if (lent) return;
+            if (block.reads_to_copy > 0) --block.reads_to_copy;
+            std::memcpy(to, shared->data() + at, bytes);
             return;
         }
     }
     std::memset(to, 0, bytes);
 }
 
+/// The bytes of a guarded block, which nobody else holds: to be changed. Null: no memory.
+SharedBytes* MemoryStore::own(Block& block) noexcept {
+    SharedBytes* const old = block.bytes.load(std::memory_order_relaxed);
+    if (old != nullptr && old->alone()) return old;
+    SharedBytes* const fresh =
+        old == nullptr ? SharedBytes::make() : old->copy();
+    if (fresh == nullptr) return nullptr;
+    if (old != nullptr) {
+        old->drop();
+        block.reads_to_copy = copied_reads;
+    }
+    block.bytes.store(fresh, std::memory_order_release);
+    return fresh;
+}
+
 bool MemoryStore::write(Block& block, std::size_t at, const std::byte* from,
                         std::size_t bytes) noexcept {
     const Guard guard(block);
-    std::byte* data = block.data.load(std::memory_order_relaxed);
-    if (data == nullptr) {
-        data = static_cast<std::byte*>(std::calloc(1, block_bytes));
-        if (data == nullptr) return false;
-        block.data.store(data, std::memory_order_release);
-    }
-    std::memcpy(data + at, from, bytes);
+    SharedBytes* const own_bytes = own(block);
+    if (own_bytes == nullptr) return false;
+    std::memcpy(own_bytes->data() + at, from, bytes);
     return true;
 }
 
-void MemoryStore::clear(Block& block, std::size_t at, std::size_t bytes) noexcept {
-    if (block.data.load(std::memory_order_acquire) == nullptr) return;
+bool MemoryStore::clear(Block& block, std::size_t at, std::size_t bytes) noexcept {
+    if (block.bytes.load(std::memory_order_acquire) == nullptr) return true;
     const Guard guard(block);
-    std::byte* data = block.data.load(std::memory_order_relaxed);
-    if (data == nullptr) return;
+    SharedBytes* const shared = block.bytes.load(std::memory_order_relaxed);
+    if (shared == nullptr) return true;
     if (bytes == block_bytes) {
-        block.data.store(nullptr, std::memory_order_release);
-        std::free(data);
-    } else {
-        std::memset(data + at, 0, bytes);
+        block.bytes.store(nullptr, std::memory_order_release);
+        shared->drop();
+        return true;
     }
+    SharedBytes* const own_bytes = own(block);
+    if (own_bytes == nullptr) return false;
+    std::memset(own_bytes->data() + at, 0, bytes);
+    return true;
 }
 
-bool MemoryStore::move(Op op, std::uint64_t at, std::byte* data, std::size_t bytes) noexcept {
+bool MemoryStore::move(const Bio& bio, std::uint64_t at, std::byte* data,
+                       std::size_t bytes) noexcept {
     while (bytes > 0) {
         Block& block = blocks_[at / block_bytes];
         const auto offset = static_cast<std::size_t>(at % block_bytes);
         const std::size_t count = std::min(bytes, block_bytes - offset);
-        if (op == Op::read) {
-            read(block, offset, data, count);
+        if (bio.op == Op::read) {
+            read(block, offset, data, count, bio.loans);
         } else if (!write(block, offset, data, count)) {
             return false;
         }
@@ -94,29 +117,29 @@ bool MemoryStore::move(Op op, std::uint64_t at, std::byte* data, std::size_t byt
     return true;
 }
 
-void MemoryStore::zero(std::uint64_t at, std::uint64_t bytes) noexcept {
+bool MemoryStore::zero(std::uint64_t at, std::uint64_t bytes) noexcept {
     while (bytes > 0) {
         const auto offset = static_cast<std::size_t>(at % block_bytes);
         const auto count =
             static_cast<std::size_t>(std::min<std::uint64_t>(bytes, block_bytes - offset));
-        clear(blocks_[at / block_bytes], offset, count);
+        if (!clear(blocks_[at / block_bytes], offset, count)) return false;
         at += count;
         bytes -= count;
     }
+    return true;
 }
 
 bool MemoryStore::run(const Bio& bio) noexcept {
     std::uint64_t at = bio.iter.sector * sector_bytes;
-    if (bio.op == Op::discard || bio.op == Op::write_zeroes) {
-        zero(at, bio.iter.bytes);
-        return true;
-    }
     bool good = true;
-    if (!has_data(bio.op)) return good;
-    for_each_piece(bio.iter, bio.segments, [&](std::byte* data, std::size_t bytes) {
-        good = good && move(bio.op, at, data, bytes);
-        at += bytes;
-    });
+    if (has_data(bio.op)) {
+        for_each_piece(bio.iter, bio.segments, [&](std::byte* data, std::size_t bytes) {
+            good = good && move(bio, at, data, bytes);
+            at += bytes;
+        });
+    } else if (bio.op != Op::flush) {
+        good = zero(at, bio.iter.bytes);
+    }
     if (!good) errors_.fetch_add(1, std::memory_order_relaxed);
     return good;
 }

@@ -7,14 +7,21 @@
 #include <string>
 
 #include "dmcore/device.h"
+#include "dmcore/loan.h"
 
 namespace dmcore {
 
 /// Bytes in memory, shared by all shards. Memory that was never written costs nothing. Reads and
 /// writes are guarded by blocks of 64 KiB, so a sector read is one write's, never a mix [O-8].
+///
+/// Reads are lent the bytes if they take loans. A write to a block that is lent copies it; after
+/// that, reads of the block are not lent it for a while, for where both go on, loans cost more than
+/// they save.
 class MemoryStore {
   public:
-    static constexpr std::size_t block_bytes = 64 << 10;
+    static constexpr std::size_t block_bytes = SharedBytes::size;
+    static constexpr std::size_t loan_bytes_min = 2048;  // Below that a copy is cheaper.
+    static constexpr std::uint8_t copied_reads = 64;     // Before a block is lent again.
 
     /// Throws std::bad_alloc if even the index does not fit.
     MemoryStore(std::string name, std::uint64_t size_sectors);
@@ -33,17 +40,20 @@ class MemoryStore {
 
   private:
     struct Block {
-        std::atomic<bool> busy;        // Who holds it may change `data` and the bytes there.
-        std::atomic<std::byte*> data;  // Null: all zero.
+        std::atomic<bool> busy;           // Who holds it may change the rest, and the bytes.
+        std::uint8_t reads_to_copy;       // The next reads are not lent it.
+        std::atomic<SharedBytes*> bytes;  // Null: all zero.
     };
     class Guard;
 
-    static void read(Block& block, std::size_t at, std::byte* to, std::size_t bytes) noexcept;
+    static void read(Block& block, std::size_t at, std::byte* to, std::size_t bytes,
+                     Loans* loans) noexcept;
     static bool write(Block& block, std::size_t at, const std::byte* from,
                       std::size_t bytes) noexcept;
-    static void clear(Block& block, std::size_t at, std::size_t bytes) noexcept;
-    void zero(std::uint64_t at, std::uint64_t bytes) noexcept;
-    bool move(Op op, std::uint64_t at, std::byte* data, std::size_t bytes) noexcept;
+    static bool clear(Block& block, std::size_t at, std::size_t bytes) noexcept;
+    static SharedBytes* own(Block& block) noexcept;
+    bool zero(std::uint64_t at, std::uint64_t bytes) noexcept;
+    bool move(const Bio& bio, std::uint64_t at, std::byte* data, std::size_t bytes) noexcept;
 
     std::string name_;
     Limits limits_;

@@ -116,6 +116,7 @@ Mapped Flakey::fail(Clone& clone, Fault fault, Mapped how) noexcept {
 Mapped Flakey::map_down(Clone& clone) noexcept {
     clone.tag = mapped_down;
     if (clone.op == Op::read) {
+        if (features_.corrupts_reads()) clone.loans = nullptr;  // Only what is ours can be spoiled.
         return features_.error_reads ? fail(clone, Fault::error_reads, Mapped::kill)
                                      : Mapped::remapped;
     }

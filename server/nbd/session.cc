@@ -203,6 +203,8 @@ void Session::serve(Transfer& transfer) noexcept {
     bio.iter.sector = request.offset_bytes / dmcore::sector_bytes;
     bio.iter.bytes = request.length_bytes;
     bio.segments = &transfer.segment;
+    transfer.loans.set_pool(shared_.loans);
+    bio.loans = &transfer.loans;
     bio.done = bio_done;
     bio.owner = &transfer;
     bio.agenda = &shared_.agenda;
@@ -263,6 +265,7 @@ void Session::reply(Transfer& transfer, NbdError error) noexcept {
 
 void Session::release_data(Transfer& transfer) noexcept {
     if (transfer.segment.data == nullptr) return;
+    transfer.loans.give_back();
     shared_.buffers.give(transfer.segment.data, transfer.segment.bytes);
     bytes_in_flight_ -= transfer.segment.bytes;
     transfer.segment = {};
@@ -286,10 +289,11 @@ std::size_t Session::output(std::span<iovec> pieces) const noexcept {
         if (!head.empty()) {
             pieces[count++] = {const_cast<std::byte*>(head.data()), head.size()};
         }
-        if (each->data_bytes != 0) {
-            const std::size_t done = each->segment.bytes - each->data_bytes;
-            pieces[count++] = {each->segment.data + done, each->data_bytes};
-        }
+        std::byte* const rest = each->segment.data + (each->segment.bytes - each->data_bytes);
+        each->loans.for_each_piece(rest, each->data_bytes, [&](std::byte* data, std::size_t bytes) {
+            pieces[count++] = {data, bytes};
+            return count < pieces.size();
+        });
     }
     return count;
 }

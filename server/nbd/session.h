@@ -9,6 +9,8 @@
 #include <string>
 
 #include "dmcore/lane.h"
+#include "dmcore/loan.h"
+#include "server/limits.h"
 #include "server/nbd/buffers.h"
 #include "server/nbd/counts.h"
 #include "server/nbd/handshake.h"
@@ -25,6 +27,7 @@ struct Transfer : dmcore::Link {
     Request request;
     dmcore::Bio bio;
     dmcore::Segment segment;     // Its data; null without any.
+    dmcore::Loans loans;         // In the stead of some of what it reads.
     std::size_t head_bytes = 0;  // Of the reply not sent yet...
     std::size_t data_bytes = 0;  // ...and of its data.
     bool at_device = false;      // The bio has not ended yet.
@@ -39,6 +42,7 @@ struct Transfer : dmcore::Link {
 struct SessionResources {
     dmcore::Agenda& agenda;
     Buffers& buffers;
+    dmcore::Pool<dmcore::Loan> loans{limits::loans_per_shard};
     dmcore::Pool<Transfer> transfers{SIZE_MAX};  // Bounded by connections x requests in flight.
 };
 

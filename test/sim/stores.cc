@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "dmcore/lane.h"
+#include "dmcore/loan.h"
 
 namespace sim {
 
@@ -157,16 +158,36 @@ void Stores::apply(const Pending& pending) {
 
 /// An I/O that failed may have been done in part, or wholly.
 void Stores::tear(const Pending& pending) {
-    if (is_write_like(pending.bio->op)) write(pending, false);
+    if (is_write_like(pending.bio->op)) {
+        write(pending, false);
+    } else if (pending.bio->op == Op::read) {
+        lend_rubbish(*pending.bio);
+    }
+}
+
+/// What a read was lent before it failed, nobody may ever see.
+void Stores::lend_rubbish(const Bio& bio) {
+    if (bio.loans == nullptr || random_.below(2) == 0) return;
+    for_each_piece(bio.iter, bio.segments, [&](std::byte* data, std::size_t bytes) {
+        dmcore::SharedBytes* rubbish = dmcore::SharedBytes::make();
+        bio.loans->add(data, rubbish->data(), bytes, *rubbish);
+        rubbish->drop();
+    });
 }
 
 void Stores::read(const Pending& pending) {
     const Bio& bio = *pending.bio;
     auto sector = static_cast<std::uint32_t>(bio.iter.sector);
     for_each_piece(bio.iter, bio.segments, [&](std::byte* data, std::size_t bytes) {
+        const bool lends = bio.loans != nullptr && random_.below(8) == 0;
+        dmcore::SharedBytes* shared = lends ? dmcore::SharedBytes::make() : nullptr;
+        std::byte* const to = lends ? shared->data() : data;
         for (std::size_t at = 0; at < bytes; at += sector_bytes) {
-            stamp(data + at, pending.disk->value(sector++));
+            stamp(to + at, pending.disk->value(sector++));
         }
+        if (!lends) return;
+        if (!bio.loans->add(data, to, bytes, *shared)) std::memcpy(data, to, bytes);
+        shared->drop();
     });
 }
 

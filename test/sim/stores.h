@@ -65,6 +65,7 @@ class Stores final : public Watcher {
                       std::uint64_t value, bool whole);
     void apply(const Pending& pending);
     void tear(const Pending& pending);
+    void lend_rubbish(const dmcore::Bio& bio);
     void forget(Disk& disk);
     void check_promises(const Disk& disk) const;
     bool chance(std::uint32_t in_1024) noexcept { return random_.below(1024) < in_1024; }

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include "dmcore/loan.h"
 #include "stack.h"
 
 using namespace stack;
@@ -132,6 +133,23 @@ TEST_CASE_FIXTURE(Disk,
     read = world.io(two, Op::read, 2, 4);
     CHECK(read->data[0] == std::byte{9});
     CHECK(read->data[1024] == std::byte{9});
+}
+
+TEST_CASE_FIXTURE(Disk, "of what a store would lend, a corrupted read has a copy") {
+    MappedDevice& device = flakey("0 180 5 corrupt_bio_byte 32 r 1 0");
+    world.io(world.device("n", "0 100 linear d 0"), Op::write, 0, 8, 0x10);
+    Pool<Loan> pool(8);
+    Loans loans;
+    loans.set_pool(pool);
+    for (int i = 0; i < 2; ++i) {
+        auto read = world.make(Op::read, 0, 8);
+        read->bio.loans = &loans;
+        world.submit(device, *read);
+        world.run();
+        CHECK(pool.in_use() == 0);
+        CHECK(read->data[30] == std::byte{0x10});
+        CHECK(read->data[31] == std::byte{1});
+    }
 }
 
 TEST_CASE_FIXTURE(Disk,

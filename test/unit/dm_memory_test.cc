@@ -105,3 +105,109 @@ TEST_CASE("a memory device ends every bio through its agenda, not inside submit"
     CHECK(done);
     CHECK(bio.failure.status == Status::ok);
 }
+
+namespace {
+
+/// A read of 4 KiB that takes loans.
+struct Borrower {
+    Pool<Loan> pool{8};
+    Loans loans;
+    std::vector<std::byte> own = std::vector<std::byte>(4096, std::byte{0xee});
+
+    Borrower() { loans.set_pool(pool); }
+    void read(MemoryStore& store, std::uint64_t sector) {
+        const Segment segment{own.data(), own.size()};
+        Bio bio;
+        bio.iter = {sector, own.size(), 0, 0};
+        bio.segments = &segment;
+        bio.loans = &loans;
+        REQUIRE(store.run(bio));
+    }
+    bool lent() const { return pool.in_use() > 0; }
+    std::vector<std::byte> seen() const {
+        std::vector<std::byte> all;
+        loans.for_each_piece(const_cast<std::byte*>(own.data()), own.size(),
+                             [&](std::byte* data, std::size_t bytes) {
+                                 all.insert(all.end(), data, data + bytes);
+                                 return true;
+                             });
+        return all;
+    }
+};
+
+std::vector<std::byte> page(int value) {
+    return std::vector<std::byte>(4096, static_cast<std::byte>(value));
+}
+
+}  // namespace
+
+TEST_CASE("what a memory store lends stays as it was read, whatever becomes of the store ([O-8])") {
+    auto store = std::make_unique<MemoryStore>("m", 4 * block_sectors);
+    auto data = page(1);
+    REQUIRE(run(*store, Op::write, 8, data));
+    Borrower reader;
+    reader.read(*store, 8);
+    CHECK(reader.lent());
+    CHECK(reader.seen() == page(1));
+
+    auto now = page(2);
+    SUBCASE("a write") {
+        REQUIRE(run(*store, Op::write, 8, now));
+    }
+    SUBCASE("part of it is cleared") {
+        now = page(0);
+        REQUIRE(run(*store, Op::write_zeroes, 8, now));
+    }
+    SUBCASE("all of the block is cleared") {
+        std::vector<std::byte> all(MemoryStore::block_bytes);
+        REQUIRE(run(*store, Op::discard, 0, all));
+        now = page(0);
+    }
+    auto again = page(9);
+    REQUIRE(run(*store, Op::read, 8, again));
+    CHECK(again == now);
+    store.reset();
+    CHECK(reader.seen() == page(1));
+}
+
+TEST_CASE("a block that is read and written in turn is copied, not lent, for a while") {
+    MemoryStore store("m", block_sectors);
+    auto data = page(1);
+    REQUIRE(run(store, Op::write, 0, data));
+    {
+        Borrower reader;
+        reader.read(store, 0);
+        REQUIRE(run(store, Op::write, 0, data));
+    }
+    for (int i = 0; i < MemoryStore::copied_reads; ++i) {
+        Borrower reader;
+        reader.read(store, 0);
+        REQUIRE_FALSE(reader.lent());
+        REQUIRE(reader.seen() == page(1));
+    }
+    Borrower reader;
+    reader.read(store, 0);
+    CHECK(reader.lent());
+}
+
+TEST_CASE("what a memory store does not have, or can't lend, is in the reader's own memory") {
+    MemoryStore store("m", 2 * block_sectors);
+    auto data = page(1);
+    REQUIRE(run(store, Op::write, block_sectors, data));
+    Borrower never_written;
+    never_written.read(store, 0);
+    CHECK_FALSE(never_written.lent());
+    CHECK(never_written.seen() == page(0));
+    Borrower across;
+    across.read(store, block_sectors - 4);  // 2 KiB of each block.
+    auto expected = page(0);
+    std::fill(expected.begin() + 2048, expected.end(), std::byte{1});
+    CHECK(across.pool.in_use() == 1);
+    CHECK(across.seen() == expected);
+    Borrower poor;
+    Loan* taken[8];
+    for (Loan*& each : taken) each = poor.pool.take();
+    poor.read(store, block_sectors);
+    CHECK(poor.own == page(1));
+    for (Loan* each : taken) poor.pool.give(*each);
+}

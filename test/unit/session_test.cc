@@ -259,3 +259,53 @@ TEST_CASE("session: no heap allocation per request once warm") {
     for (int i = 0; i < 1000; ++i) round();
     CHECK(allocation_count() == before);
 }
+
+TEST_CASE("session: what a store has lent to a reply stays as it was read ([O-8])") {
+    Bench bench;
+    const std::string old(256 << 10, 'o');
+    bench.feed(bench.request(Command::write, 1, 0, 256 << 10) + old);
+    bench.output();
+    bench.feed(bench.request(Command::read, 2, 4096, 128 << 10));  // In three blocks of the store.
+    bench.world.run();
+    CHECK(bench.resources.loans.in_use() == 3);
+    const std::string now(256 << 10, 'n');
+    bench.feed(bench.request(Command::write, 3, 0, 256 << 10) + now);
+    CHECK(bench.output() == bench.simple(2, 0) + old.substr(0, 128 << 10) + bench.simple(3, 0));
+    CHECK(bench.resources.loans.in_use() == 0);
+
+    bench.feed(bench.request(Command::read, 4, 0, 128 << 10));
+    bench.world.run();
+    bench.session->die();
+    CHECK(bench.resources.loans.in_use() == 0);
+    CHECK(bench.buffers.used_bytes() == 0);
+}
+
+TEST_CASE("session: what was lent to a part that is read once more is given back ([R-5])") {
+    Bench bench;
+    Probe& e = bench.world.probe("e", 1 << 20);
+    bench.world.probe("f", 1 << 20);
+    bench.world.device("low", "0 1024 striped 2 8 e 0 f 0");
+    dmcore::DeviceOptions options;
+    options.retry = dmcore::default_retry();
+    auto& top = bench.world.device("top", "0 1024 linear low 0", options);
+    bench.world.io(top, dmcore::Op::write, 0, 64, 'a');
+    int failures = 2;
+    e.decide = [&](const dmcore::Bio&) {
+        return --failures >= 0 ? Probe::Answer::fail : Probe::Answer::good;
+    };
+    Session session(
+        top.lane(0), bench.session->info(), bench.terms, bench.resources, [](void*) noexcept {},
+        nullptr);
+    const std::string read = bench.request(Command::read, 1, 0, 16 << 10);
+    session.feed(std::as_bytes(std::span(read)));
+    bench.world.pass(std::chrono::seconds(1));
+    CHECK(failures < 0);
+    std::array<iovec, 16> pieces;
+    std::string got;
+    for (std::size_t i = 0, count = session.output(pieces); i < count; ++i) {
+        got.append(static_cast<const char*>(pieces[i].iov_base), pieces[i].iov_len);
+    }
+    CHECK(got == bench.simple(1, 0) + std::string(16 << 10, 'a'));
+    CHECK(bench.resources.loans.in_use() == 4);
+    session.die();
+}

@@ -1,0 +1,105 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "dmcore/loan.h"
+
+using namespace dmcore;
+
+namespace {
+
+struct Lent {
+    Pool<Loan> pool{4};
+    std::vector<std::byte> own{100, std::byte{'.'}};
+    SharedBytes* shared = SharedBytes::make();
+    Loans loans;
+
+    Lent() {
+        loans.set_pool(pool);
+        for (std::size_t i = 0; i < 100; ++i) {
+            shared->data()[i] = static_cast<std::byte>('a' + i / 10);
+        }
+    }
+    ~Lent() {
+        loans.give_back();
+        CHECK(pool.in_use() == 0);
+        CHECK(shared->alone());
+        shared->drop();
+    }
+    bool lend(std::size_t at, std::size_t bytes) {
+        return loans.add(own.data() + at, shared->data() + at, bytes, *shared);
+    }
+    /// The pieces from `at` on, a letter for every five bytes.
+    std::string read(std::size_t at, std::size_t bytes, std::size_t pieces = SIZE_MAX) const {
+        std::string text;
+        auto* place = const_cast<std::byte*>(own.data()) + at;
+        loans.for_each_piece(place, bytes, [&](std::byte* data, std::size_t length) {
+            for (std::size_t i = 0; i < length; i += 5) text += static_cast<char>(data[i]);
+            text += ' ';
+            return --pieces > 0;
+        });
+        return text;
+    }
+    void give_back(std::size_t at, std::size_t bytes) {
+        const Segment segment{own.data(), own.size()};
+        loans.give_back({0, bytes, 0, at}, &segment);
+    }
+};
+
+}  // namespace
+
+TEST_CASE("what was lent is read where it stands for the reader's own memory, in order") {
+    Lent lent;
+    CHECK(lent.read(0, 100) == ".................... ");
+    REQUIRE(lent.lend(40, 20));
+    REQUIRE(lent.lend(80, 20));
+    REQUIRE(lent.lend(0, 10));
+    REQUIRE(lent.lend(60, 10));
+    CHECK(lent.read(0, 100) == "aa ...... eeff gg .. iijj ");
+    CHECK(lent.read(50, 45) == "ff gg .. iij ");
+    CHECK(lent.read(10, 10) == ".. ");
+    CHECK(lent.read(100, 0).empty());
+    CHECK(lent.read(0, 100, 3) == "aa ...... eeff ");
+
+    SUBCASE("no more than there may be") {
+        CHECK_FALSE(lent.lend(20, 10));
+    }
+    SUBCASE("what is to be read once more is given back, the rest stays") {
+        lent.give_back(45, 20);
+        CHECK(lent.pool.in_use() == 2);
+        CHECK(lent.read(0, 100) == "aa .............. iijj ");
+        REQUIRE(lent.lend(50, 20));
+        CHECK(lent.read(0, 100) == "aa ........ ffgg .. iijj ");
+        lent.give_back(90, 10);
+        REQUIRE(lent.lend(90, 10));
+        CHECK(lent.read(0, 100) == "aa ........ ffgg .... jj ");
+    }
+}
+
+TEST_CASE("shared bytes are freed by the last who holds them, and are zeroes when made again") {
+    std::vector<SharedBytes*> all;
+    for (int i = 0; i < 100; ++i) {  // More than one slab.
+        all.push_back(SharedBytes::make());
+        std::fill_n(all.back()->data(), SharedBytes::size, static_cast<std::byte>(i + 1));
+    }
+    for (int i = 0; i < 100; ++i) {
+        const std::byte* data = all[static_cast<std::size_t>(i)]->data();
+        CHECK(data[0] == static_cast<std::byte>(i + 1));
+        CHECK(data[SharedBytes::size - 1] == static_cast<std::byte>(i + 1));
+    }
+    SharedBytes* const copy = all[7]->copy();
+    all[7]->hold();
+    CHECK_FALSE(all[7]->alone());
+    for (SharedBytes* each : all) each->drop();
+    CHECK(all[7]->alone());
+    CHECK(all[7]->data()[100] == std::byte{8});
+    all[7]->drop();
+    CHECK(copy->data()[SharedBytes::size - 1] == std::byte{8});
+    copy->drop();
+    SharedBytes* const fresh = SharedBytes::make();
+    CHECK(std::all_of(fresh->data(), fresh->data() + SharedBytes::size,
+                      [](std::byte each) { return each == std::byte{0}; }));
+    fresh->drop();
+}
