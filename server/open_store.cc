@@ -13,7 +13,8 @@ bool punches(const config::StoreSpec& spec) {
 
 }  // namespace
 
-OpenStore::OpenStore(const config::StoreSpec& spec, Shards& shards, std::shared_ptr<OpenFile> file)
+OpenStore::OpenStore(const config::StoreSpec& spec, Shards& shards,
+                     std::shared_ptr<FileThreads> threads, std::shared_ptr<OpenFile> file)
     : name_(spec.name), path_(spec.path), punch_(punches(spec)) {
     if (spec.type == config::StoreSpec::Type::memory) {
         memory_ = std::make_shared<dmcore::MemoryStore>(name_, spec.size_sectors);
@@ -30,9 +31,9 @@ OpenStore::OpenStore(const config::StoreSpec& spec, Shards& shards, std::shared_
                                          std::move(file));
     std::vector<Inbox*> inboxes;
     for (unsigned i = 0; i < shards.shards(); ++i) inboxes.push_back(&shards[i]);
-    const auto threads = std::make_shared<FileThreads>(store_, inboxes);
+    const auto queue = std::make_shared<FileQueue>(std::move(threads), store_, inboxes);
     for (unsigned i = 0; i < shards.shards(); ++i) {
-        fronts_.push_back(std::make_unique<FileDevice>(threads, i, shards[i].agenda()));
+        fronts_.push_back(std::make_unique<FileDevice>(queue, i, shards[i].agenda()));
     }
 }
 

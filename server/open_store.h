@@ -16,13 +16,15 @@ class MemoryStore;
 namespace server {
 
 class FileStore;
+class FileThreads;
 
 /// A store of a table file, open on every shard. Its making and its end may take their time.
 class OpenStore {
   public:
     /// Opens it, or goes on with `file` that is open under another name [O-11]. Throws StoreError,
     /// and std::bad_alloc for memory that is not to be had.
-    OpenStore(const config::StoreSpec& spec, Shards& shards, std::shared_ptr<OpenFile> file);
+    OpenStore(const config::StoreSpec& spec, Shards& shards, std::shared_ptr<FileThreads> threads,
+              std::shared_ptr<OpenFile> file);
     OpenStore(const OpenStore&) = delete;
     OpenStore& operator=(const OpenStore&) = delete;
 

@@ -91,8 +91,8 @@ std::shared_ptr<OpenStore> Reload::open_store(const config::StoreSpec& spec) {
     }
     const bool handed_over = open != nullptr;
     try {
-        auto store = running_.ownership().keep(
-            std::make_unique<OpenStore>(spec, running_.shards(), std::move(open)));
+        auto store = running_.ownership().keep(std::make_unique<OpenStore>(
+            spec, running_.shards(), running_.file_threads(), std::move(open)));
         if (!handed_over && store->file() != nullptr) opened_.push_back(store);
         return store;
     } catch (const StoreError& error) {

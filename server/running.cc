@@ -20,6 +20,7 @@ Running::Running(const config::Spec& spec, std::uint64_t seed, unsigned shard_co
     : seed_(seed),
       control_work_(asio::make_work_guard(control_)),
       shards_(shard_count, control_),
+      file_threads_(std::make_shared<FileThreads>()),
       ownership_(std::make_unique<Ownership>(shards_)) {
     for (unsigned i = 0; i < shards_.shards(); ++i) {
         shards_[i].on_client(

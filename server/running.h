@@ -19,6 +19,7 @@
 #include "server/net/shards.h"
 #include "server/ownership.h"
 #include "server/state.h"
+#include "server/stores/threads.h"
 
 namespace server {
 
@@ -98,6 +99,7 @@ class Running final : public Live {
     std::shared_ptr<const State> state() const;
     Shards& shards() noexcept { return shards_; }
     Ownership& ownership() noexcept { return *ownership_; }
+    const std::shared_ptr<FileThreads>& file_threads() const noexcept { return file_threads_; }
     std::uint64_t seed() const noexcept { return seed_; }
     bool stopping() const { return events_.ended(); }
     /// Without a table yet.
@@ -138,6 +140,7 @@ class Running final : public Live {
     asio::io_context control_;
     asio::executor_work_guard<asio::io_context::executor_type> control_work_;
     Shards shards_;
+    const std::shared_ptr<FileThreads> file_threads_;
     std::unique_ptr<Ownership> ownership_;
     EventBell events_;     // Rung when a device's event number has changed, or a device has gone.
     std::mutex changing_;  // One load or reload at a time: each is judged by the others.

@@ -63,8 +63,7 @@ void MemoryStore::read(Block& block, std::size_t at, std::byte* to, std::size_t 
 SharedBytes* MemoryStore::own(Block& block) noexcept {
     SharedBytes* const old = block.bytes.load(std::memory_order_relaxed);
     if (old != nullptr && old->alone()) return old;
-    SharedBytes* const fresh =
-        old == nullptr ? SharedBytes::make() : old->copy();
+    SharedBytes* const fresh = old == nullptr ? SharedBytes::make() : old->copy();
     if (fresh == nullptr) return nullptr;
     if (old != nullptr) {
         old->drop();

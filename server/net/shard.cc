@@ -165,10 +165,10 @@ void Shard::post(std::function<void()> what) {
     ring();
 }
 
-void Shard::finished(dmcore::Bio& bio) noexcept {
+void Shard::finished(dmcore::Queue<dmcore::Bio>& bios) noexcept {
     const std::lock_guard lock(posts_mutex_);
     const bool first = finished_.empty();
-    finished_.push_back(bio);
+    finished_.append(bios);
     if (first) ring();
 }
 

@@ -37,7 +37,7 @@ class Shard final : public dmcore::Clock, public Inbox {
     void post(std::function<void()> what);
     /// Ends a bio that a store has finished on another thread; its failure, if any, is set. Any
     /// thread.
-    void finished(dmcore::Bio& bio) noexcept override;
+    void finished(dmcore::Queue<dmcore::Bio>& bios) noexcept override;
 
     /// What now() would say if a turn began now. Any thread.
     static dmcore::Time clock_time() noexcept;

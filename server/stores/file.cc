@@ -21,17 +21,34 @@ constexpr std::size_t pieces_max = 64;
 struct Pieces {
     std::array<iovec, pieces_max> all;
     int count = 0;
+    std::uint64_t bytes = 0;
+
+    /// As much as there is room for of what is left of a bio.
+    void add(const dmcore::BioIter& iter, const dmcore::Segment* segments) {
+        dmcore::for_each_piece(iter, segments, [&](std::byte* data, std::size_t length) {
+            if (count == static_cast<int>(pieces_max)) return;
+            all[static_cast<std::size_t>(count++)] = {data, length};
+            bytes += length;
+        });
+    }
 };
 
-/// The next pieces of what is left of a bio.
-Pieces pieces_of(const dmcore::BioIter& iter, const dmcore::Segment* segments) {
-    Pieces pieces;
-    dmcore::for_each_piece(iter, segments, [&](std::byte* data, std::size_t bytes) {
-        if (pieces.count < static_cast<int>(pieces_max)) {
-            pieces.all[static_cast<std::size_t>(pieces.count++)] = {data, bytes};
-        }
-    });
-    return pieces;
+Bio* following(const Bio& bio) noexcept {
+    return static_cast<Bio*>(bio.next);
+}
+
+/// One call may do both. Not if one of them has to be durable: the other would wait for it.
+bool goes_on(const Bio& bio, const Bio& next) noexcept {
+    return has_data(bio.op) && next.op == bio.op && !bio.fua && !next.fua &&
+           next.iter.sector == bio.iter.end();
+}
+
+std::uint64_t bytes_of(const FileStore::Bios& bios) noexcept {
+    std::uint64_t bytes = 0;
+    for (const Bio* each = bios.front(); each != nullptr; each = following(*each)) {
+        bytes += each->iter.bytes;
+    }
+    return bytes;
 }
 
 }  // namespace
@@ -74,13 +91,47 @@ void FileStore::run(Bio& bio) noexcept {
                    .sector = bio.iter.sector};
 }
 
-bool FileStore::try_read(const Bio& bio) noexcept {
-    RangeGuards::Hold guard(file_->guards(), bio.iter.sector * sector_bytes, bio.iter.bytes, false);
-    if (!guard.try_lock()) return false;
-    const Pieces pieces = pieces_of(bio.iter, bio.segments);
-    const ssize_t got = ::preadv2(file_->fd(), pieces.all.data(), pieces.count,
-                                  static_cast<off_t>(bio.iter.sector * sector_bytes), RWF_NOWAIT);
-    return got >= 0 && static_cast<std::uint64_t>(got) == bio.iter.bytes;
+void FileStore::take_run(Bios& bios, Bios& run) noexcept {
+    for (Bio* last = bios.pop(); last != nullptr;) {
+        run.push_back(*last);
+        const Bio* const next = bios.front();
+        if (next == nullptr || !goes_on(*last, *next)) return;
+        last = bios.pop();
+    }
+}
+
+void FileStore::run(const Bios& bios) noexcept {
+    Bio* const first = bios.front();
+    if (following(*first) != nullptr) {
+        const bool exclusive = first->op != Op::read;
+        RangeGuards::Hold guard(file_->guards(), first->iter.sector * sector_bytes, bytes_of(bios),
+                                exclusive);
+        guard.lock();
+        if (transfer_at_once(bios, 0)) return;
+    }
+    // Each alone tells whose failure it is; to write the same bytes again does no harm.
+    for (Bio* each = first; each != nullptr; each = following(*each)) run(*each);
+}
+
+bool FileStore::try_read(const Bios& bios) noexcept {
+    RangeGuards::Hold guard(file_->guards(), bios.front()->iter.sector * sector_bytes,
+                            bytes_of(bios), false);
+    return guard.try_lock() && transfer_at_once(bios, RWF_NOWAIT);
+}
+
+/// False: not all of it was done.
+bool FileStore::transfer_at_once(const Bios& bios, int flags) noexcept {
+    Pieces pieces;
+    const Bio& first = *bios.front();
+    for (const Bio* each = &first; each != nullptr; each = following(*each)) {
+        pieces.add(each->iter, each->segments);
+    }
+    if (pieces.bytes != bytes_of(bios)) return false;
+    const auto at = static_cast<off_t>(first.iter.sector * sector_bytes);
+    const ssize_t count = first.op == Op::read
+                              ? ::preadv2(file_->fd(), pieces.all.data(), pieces.count, at, flags)
+                              : ::pwritev2(file_->fd(), pieces.all.data(), pieces.count, at, flags);
+    return count >= 0 && static_cast<std::uint64_t>(count) == pieces.bytes;
 }
 
 /// The whole of a read or write, however often the kernel stops short. A file that has become
@@ -89,7 +140,8 @@ int FileStore::transfer(const Bio& bio) noexcept {
     dmcore::BioIter iter = bio.iter;
     auto at = static_cast<off_t>(iter.sector * sector_bytes);
     while (iter.bytes > 0) {
-        const Pieces pieces = pieces_of(iter, bio.segments);
+        Pieces pieces;
+        pieces.add(iter, bio.segments);
         const ssize_t count = bio.op == Op::read
                                   ? ::preadv(file_->fd(), pieces.all.data(), pieces.count, at)
                                   : ::pwritev(file_->fd(), pieces.all.data(), pieces.count, at);

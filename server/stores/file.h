@@ -6,6 +6,7 @@
 #include <string>
 
 #include "dmcore/device.h"
+#include "dmcore/queue.h"
 #include "server/stores/open_file.h"
 
 namespace server {
@@ -24,11 +25,17 @@ class FileStore {
     const dmcore::Limits& limits() const noexcept { return limits_; }
     const std::shared_ptr<OpenFile>& file() const noexcept { return file_; }
 
-    /// Runs a whole bio and sets its failure; does not end it.
-    void run(dmcore::Bio& bio) noexcept;
+    using Bios = dmcore::Queue<dmcore::Bio>;
 
-    /// Reads from the page cache if that needs no waiting. False: nothing is known, run() it.
-    bool try_read(const dmcore::Bio& bio) noexcept;
+    /// Moves from the front of `bios` to `run` those that one call to the kernel can do: the first,
+    /// and what goes on where the one before ends.
+    static void take_run(Bios& bios, Bios& run) noexcept;
+
+    /// Runs whole bios, as take_run() gave them, and sets their failures; does not end them.
+    void run(const Bios& bios) noexcept;
+
+    /// Reads from the page cache if that needs no waiting. False: nothing is known, run() them.
+    bool try_read(const Bios& bios) noexcept;
 
     /// Bios that failed.
     std::uint64_t errors() const noexcept { return errors_.load(std::memory_order_relaxed); }
@@ -37,6 +44,8 @@ class FileStore {
     bool sync() noexcept { return file_->sync(); }
 
   private:
+    void run(dmcore::Bio& bio) noexcept;
+    bool transfer_at_once(const Bios& bios, int flags) noexcept;
     int transfer(const dmcore::Bio& bio) noexcept;
     int discard(const dmcore::Bio& bio) noexcept;
     int write_zeroes(const dmcore::Bio& bio) noexcept;

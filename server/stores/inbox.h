@@ -1,6 +1,7 @@
 #pragma once
 
 #include "dmcore/bio.h"
+#include "dmcore/queue.h"
 
 namespace server {
 
@@ -9,8 +10,8 @@ class Inbox {
   public:
     virtual ~Inbox() = default;
 
-    /// The bio ends on its shard, as failed if its failure is set. Any thread.
-    virtual void finished(dmcore::Bio& bio) noexcept = 0;
+    /// The bios end on their shard, as failed if their failures are set. Any thread.
+    virtual void finished(dmcore::Queue<dmcore::Bio>& bios) noexcept = 0;
 };
 
 }  // namespace server

@@ -31,10 +31,19 @@ void RangeGuards::Hold::lock() noexcept {
 }
 
 bool RangeGuards::Hold::try_lock() noexcept {
-    if (count_ != 1) return false;
-    std::shared_mutex& guard = guards_.all_[begin_];
-    held_ = exclusive_ ? guard.try_lock() : guard.try_lock_shared();
-    return held_;
+    std::size_t taken = 0;
+    held_ = true;
+    for_each([&](std::shared_mutex& guard) {
+        held_ = held_ && (exclusive_ ? guard.try_lock() : guard.try_lock_shared());
+        if (held_) ++taken;
+    });
+    if (held_) return true;
+    for_each([&](std::shared_mutex& guard) {
+        if (taken == 0) return;
+        --taken;
+        exclusive_ ? guard.unlock() : guard.unlock_shared();
+    });
+    return false;
 }
 
 /// In ascending order, so that two ranges can't block each other.

@@ -20,7 +20,7 @@ class RangeGuards {
         Hold& operator=(const Hold&) = delete;
 
         void lock() noexcept;
-        /// False: somebody holds part of it, or it is too long to try.
+        /// False: somebody holds part of it.
         bool try_lock() noexcept;
 
       private:

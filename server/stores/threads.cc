@@ -1,82 +1,135 @@
 #include "server/stores/threads.h"
 
+#include <algorithm>
+#include <cassert>
+
 #include "server/limits.h"
 
 namespace server {
 
-FileThreads::FileThreads(std::shared_ptr<FileStore> store, const std::vector<Inbox*>& inboxes)
-    : store_(std::move(store)), sources_(inboxes.size()) {
-    for (std::size_t i = 0; i < inboxes.size(); ++i) sources_[i].inbox = inboxes[i];
-    for (std::size_t i = 0; i < limits::threads_per_file; ++i) {
-        threads_.emplace_back([this] { work(); });
-    }
-}
-
 FileThreads::~FileThreads() {
     {
         const std::lock_guard lock(mutex_);
+        assert(queues_ == 0);
         stopping_ = true;
     }
     more_.notify_all();
     for (auto& thread : threads_) thread.join();
 }
 
-void FileThreads::submit(unsigned shard, dmcore::Queue<dmcore::Bio>& bios) {
-    const std::size_t count = bios.count();
-    {
-        const std::lock_guard lock(mutex_);
-        sources_[shard].bios.append(bios);
+/// Makes the share of one more store.
+void FileThreads::add() {
+    const std::lock_guard lock(mutex_);
+    while (threads_.size() < (queues_ + 1) * limits::threads_per_file) {
+        threads_.emplace_back([this] { work(); });
     }
-    if (count == 1) {
-        more_.notify_one();
-    } else {
-        more_.notify_all();
-    }
+    ++queues_;
 }
 
-FileThreads::Source* FileThreads::next_source() noexcept {
-    for (std::size_t i = 0; i < sources_.size(); ++i) {
-        Source& source = sources_[turn_++ % sources_.size()];
-        if (!source.bios.empty()) return &source;
-    }
-    return nullptr;
+void FileThreads::submit(FileQueue& queue, unsigned shard, FileStore::Bios& bios) noexcept {
+    std::unique_lock lock(mutex_);
+    queue.sources_[shard].bios.append(bios);
+    list(queue);
+    const bool wakes = must_wake();
+    lock.unlock();
+    if (wakes) more_.notify_one();
+}
+
+void FileThreads::wait_for_end(FileQueue& queue) {
+    std::unique_lock lock(mutex_);
+    ended_.wait(lock, [&] { return queue.empty() && queue.running_ == 0; });
+    --queues_;
+}
+
+/// Lets threads take from the queue, if there is something and it does not use its share yet.
+void FileThreads::list(FileQueue& queue) noexcept {
+    if (queue.listed_ || queue.running_ == limits::threads_per_file || queue.empty()) return;
+    queue.listed_ = true;
+    ready_.push_back(queue);
+}
+
+bool FileThreads::must_wake() noexcept {
+    if (ready_.empty() || waking_ || idle_ == 0) return false;
+    waking_ = true;
+    return true;
 }
 
 void FileThreads::work() {
     std::unique_lock lock(mutex_);
     for (;;) {
-        Source* source = next_source();
-        if (source == nullptr) {
+        FileQueue* const queue = ready_.pop();
+        if (queue == nullptr) {
             if (stopping_) return;
+            ++idle_;
             more_.wait(lock);
+            --idle_;
+            waking_ = false;
             continue;
         }
-        dmcore::Bio& bio = *source->bios.pop();
+        queue->listed_ = false;
+        ++queue->running_;
+        FileQueue::Source& source = queue->next_source();
+        FileStore::Bios run;
+        FileStore::take_run(source.bios, run);
+        list(*queue);
+        const bool wakes = must_wake();
         lock.unlock();
-        store_->run(bio);
-        source->inbox->finished(bio);
+        if (wakes) more_.notify_one();
+        queue->store_->run(run);
+        source.inbox->finished(run);
         lock.lock();
+        --queue->running_;
+        list(*queue);
+        if (queue->running_ == 0) ended_.notify_all();
     }
 }
 
-FileDevice::FileDevice(std::shared_ptr<FileThreads> threads, unsigned shard, dmcore::Agenda& agenda)
-    : threads_(std::move(threads)),
+FileQueue::FileQueue(std::shared_ptr<FileThreads> threads, std::shared_ptr<FileStore> store,
+                     const std::vector<Inbox*>& inboxes)
+    : threads_(std::move(threads)), store_(std::move(store)), sources_(inboxes.size()) {
+    for (std::size_t i = 0; i < inboxes.size(); ++i) sources_[i].inbox = inboxes[i];
+    threads_->add();
+}
+
+FileQueue::~FileQueue() {
+    threads_->wait_for_end(*this);
+}
+
+bool FileQueue::empty() const noexcept {
+    return std::all_of(sources_.begin(), sources_.end(),
+                       [](const Source& each) { return each.bios.empty(); });
+}
+
+/// One of them is not empty.
+FileQueue::Source& FileQueue::next_source() noexcept {
+    for (;;) {
+        Source& source = sources_[turn_++ % sources_.size()];
+        if (!source.bios.empty()) return source;
+    }
+}
+
+FileDevice::FileDevice(std::shared_ptr<FileQueue> queue, unsigned shard, dmcore::Agenda& agenda)
+    : queue_(std::move(queue)),
       shard_(shard),
       agenda_(agenda),
-      hand_over_(
-          [](void* self) noexcept {
-              auto& device = *static_cast<FileDevice*>(self);
-              device.threads_->submit(device.shard_, device.turn_);
-          },
-          this) {}
+      turn_([](void* self) noexcept { static_cast<FileDevice*>(self)->start_turn(); }, this) {}
 
 void FileDevice::submit(dmcore::Bio& bio) noexcept {
-    if (bio.op == dmcore::Op::read && threads_->store().try_read(bio)) {
-        bio.end();
-        return;
+    (bio.op == dmcore::Op::read ? reads_ : waiting_).push_back(bio);
+    agenda_.add(turn_);
+}
+
+void FileDevice::start_turn() noexcept {
+    while (!reads_.empty()) {
+        FileStore::Bios run;
+        FileStore::take_run(reads_, run);
+        if (queue_->store().try_read(run)) {
+            while (dmcore::Bio* bio = run.pop()) bio->end();
+        } else {
+            waiting_.append(run);
+        }
     }
-    turn_.push_back(bio);
-    agenda_.add(hand_over_);
+    if (!waiting_.empty()) queue_->submit(shard_, waiting_);
 }
 
 }  // namespace server

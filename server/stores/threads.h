@@ -13,55 +13,95 @@
 
 namespace server {
 
-/// The threads that run one file store's bios for all shards. Threads of its own, so that a slow
-/// store stalls nobody else.
+class FileQueue;
+
+/// The threads that run the bios of all file stores: a few for each store that has been open, and
+/// no store uses more than its share, so that a slow one stalls nobody else. A thread goes on from
+/// store to store: waking one costs as much as a small write.
 class FileThreads {
   public:
-    /// `inboxes`: one a shard; they outlive this.
-    FileThreads(std::shared_ptr<FileStore> store, const std::vector<Inbox*>& inboxes);
-    /// Finishes what is queued.
+    FileThreads() = default;
+    /// After the last FileQueue.
     ~FileThreads();
     FileThreads(const FileThreads&) = delete;
     FileThreads& operator=(const FileThreads&) = delete;
 
-    FileStore& store() noexcept { return *store_; }
-    /// Takes all of `bios`; each comes back through that shard's inbox. On the shard.
-    void submit(unsigned shard, dmcore::Queue<dmcore::Bio>& bios);
-
   private:
-    struct Source {
-        Inbox* inbox;
-        dmcore::Queue<dmcore::Bio> bios;
-    };
+    friend FileQueue;
 
+    void add();
+    void submit(FileQueue& queue, unsigned shard, FileStore::Bios& bios) noexcept;
+    void wait_for_end(FileQueue& queue);
     void work();
-    Source* next_source() noexcept;
+    void list(FileQueue& queue) noexcept;
+    bool must_wake() noexcept;
 
-    std::shared_ptr<FileStore> store_;
-    std::mutex mutex_;  // Guards all but the threads.
+    std::mutex mutex_;  // Guards all that follows, and the queues.
     std::condition_variable more_;
-    std::vector<Source> sources_;
-    std::size_t turn_ = 0;  // Whose bio is next: shards take turns.
+    std::condition_variable ended_;
+    dmcore::Queue<FileQueue> ready_;  // Those with bios that a thread may take.
+    std::size_t queues_ = 0;
+    std::size_t idle_ = 0;  // Threads that wait, of which...
+    bool waking_ = false;   // ...one has been woken and wakes the next if there is more.
     bool stopping_ = false;
     std::vector<std::thread> threads_;
 };
 
-/// A file store as one shard sees it: reads what the page cache has at once, and hands the rest to
-/// the threads, all of one turn together.
-class FileDevice final : public dmcore::BlockDevice {
+/// What one file store still has to do, from all shards.
+class FileQueue : public dmcore::Link {
   public:
-    FileDevice(std::shared_ptr<FileThreads> threads, unsigned shard, dmcore::Agenda& agenda);
+    /// `inboxes`: one a shard; they outlive this.
+    FileQueue(std::shared_ptr<FileThreads> threads, std::shared_ptr<FileStore> store,
+              const std::vector<Inbox*>& inboxes);
+    /// Finishes what is queued.
+    ~FileQueue();
+    FileQueue(const FileQueue&) = delete;
+    FileQueue& operator=(const FileQueue&) = delete;
 
-    void submit(dmcore::Bio& bio) noexcept override;
-    const dmcore::Limits& limits() const noexcept override { return threads_->store().limits(); }
-    const std::string& name() const noexcept override { return threads_->store().name(); }
+    FileStore& store() noexcept { return *store_; }
+    /// Takes all of `bios`; each comes back through that shard's inbox. On the shard.
+    void submit(unsigned shard, FileStore::Bios& bios) noexcept {
+        threads_->submit(*this, shard, bios);
+    }
 
   private:
+    friend FileThreads;
+
+    struct Source {
+        Inbox* inbox;
+        FileStore::Bios bios;
+    };
+
+    bool empty() const noexcept;
+    Source& next_source() noexcept;
+
     std::shared_ptr<FileThreads> threads_;
+    std::shared_ptr<FileStore> store_;
+    std::vector<Source> sources_;
+    std::size_t turn_ = 0;     // Whose bios are next: shards take turns.
+    std::size_t running_ = 0;  // Threads that are in the store.
+    bool listed_ = false;      // As ready.
+};
+
+/// A file store as one shard sees it: reads what the page cache has, and hands the rest to the
+/// threads, all of one turn together, so that what lies side by side is done in one call.
+class FileDevice final : public dmcore::BlockDevice {
+  public:
+    FileDevice(std::shared_ptr<FileQueue> queue, unsigned shard, dmcore::Agenda& agenda);
+
+    void submit(dmcore::Bio& bio) noexcept override;
+    const dmcore::Limits& limits() const noexcept override { return queue_->store().limits(); }
+    const std::string& name() const noexcept override { return queue_->store().name(); }
+
+  private:
+    void start_turn() noexcept;
+
+    std::shared_ptr<FileQueue> queue_;
     const unsigned shard_;
     dmcore::Agenda& agenda_;
-    dmcore::Queue<dmcore::Bio> turn_;
-    dmcore::Work hand_over_;
+    FileStore::Bios reads_;    // Of this turn, to be tried...
+    FileStore::Bios waiting_;  // ...and what goes to the threads.
+    dmcore::Work turn_;
 };
 
 }  // namespace server

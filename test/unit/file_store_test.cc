@@ -5,12 +5,15 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <cstring>
+#include <deque>
 #include <fstream>
+#include <mutex>
 #include <thread>
 #include <vector>
 
-#include "server/stores/file.h"
+#include "server/stores/threads.h"
 #include "unit/folder.h"
 
 using server::FileStore;
@@ -48,8 +51,16 @@ struct Io {
     Io(const Io&) = delete;
     Io& operator=(const Io&) = delete;
     Status on(FileStore& store) {
-        store.run(bio);
+        bio.failure = {};
+        FileStore::Bios alone;
+        alone.push_back(bio);
+        store.run(alone);
         return bio.failure.status;
+    }
+    bool tried_on(FileStore& store) {
+        FileStore::Bios alone;
+        alone.push_back(bio);
+        return store.try_read(alone);
     }
 };
 
@@ -135,14 +146,14 @@ TEST_CASE_FIXTURE(File,
     Io read(Op::read, 0, 4, '!');
     CHECK(read.on(store) == Status::io_error);
     CHECK(std::string(read.bio.failure.where) == "store 's'");
-    CHECK_FALSE(store.try_read(read.bio));
+    CHECK_FALSE(read.tried_on(store));
 }
 
 TEST_CASE_FIXTURE(File, "file: what the page cache has is read at once, all or nothing") {
     FileStore store("s", options());
     Io(Op::write, 0, 8, 'x').on(store);
     Io read(Op::read, 0, 8);
-    if (store.try_read(read.bio)) CHECK(read.data == std::string(8 * 512, 'x'));
+    if (read.tried_on(store)) CHECK(read.data == std::string(8 * 512, 'x'));
 }
 
 TEST_CASE_FIXTURE(File, "file: a sector read is one write's, never a mix ([O-8], abuse case 33)") {
@@ -161,7 +172,7 @@ TEST_CASE_FIXTURE(File, "file: a sector read is one write's, never a mix ([O-8],
             while (!stop) {
                 if (!cached) {
                     read.on(store);
-                } else if (!store.try_read(read.bio)) {
+                } else if (!read.tried_on(store)) {
                     continue;
                 }
                 for (std::size_t at = 0; at < read.data.size(); at += 512) {
@@ -189,4 +200,116 @@ TEST_CASE_FIXTURE(File, "file: syncs at the same time share their work, and all 
     }
     for (auto& thread : threads) thread.join();
     CHECK(good == 8);
+}
+
+TEST_CASE_FIXTURE(File, "file: what lies side by side is one call, what must be durable is alone") {
+    FileStore store("s", options());
+    std::deque<Io> all;
+    all.emplace_back(Op::write, 0, 8, 'a');
+    all.emplace_back(Op::write, 8, 8, 'b');
+    all.emplace_back(Op::write, 24, 8, 'c');
+    all.emplace_back(Op::read, 32, 8);
+    all.emplace_back(Op::write, 40, 8, 'd');
+    all.emplace_back(Op::write, 48, 8, 'e').bio.fua = true;
+    all.emplace_back(Op::discard, 56, 8);
+    all.emplace_back(Op::discard, 64, 8);
+    FileStore::Bios bios;
+    for (Io& each : all) bios.push_back(each.bio);
+    std::vector<std::size_t> sizes;
+    while (!bios.empty()) {
+        FileStore::Bios run;
+        FileStore::take_run(bios, run);
+        sizes.push_back(run.count());
+        store.run(run);
+    }
+    CHECK(sizes == std::vector<std::size_t>{2, 1, 1, 1, 1, 1, 1});
+    Io read(Op::read, 0, 56);
+    REQUIRE(read.on(store) == Status::ok);
+    const auto block = [](char fill) { return std::string(8 * 512, fill); };
+    CHECK(read.data == block('a') + block('b') + block('\0') + block('c') + block('\0') +
+                           block('d') + block('e'));
+}
+
+TEST_CASE_FIXTURE(File, "file: of bios done in one call, only those fail that can't be done") {
+    FileStore store("s", options());
+    Io(Op::write, 0, 8, 'x').on(store);
+    REQUIRE(::truncate(path.c_str(), 8 * 512) == 0);
+    Io there(Op::read, 0, 8);
+    Io cut_off(Op::read, 8, 8);
+    FileStore::Bios run;
+    run.push_back(there.bio);
+    run.push_back(cut_off.bio);
+    CHECK_FALSE(store.try_read(run));
+    store.run(run);
+    CHECK(there.bio.failure.status == Status::ok);
+    CHECK(there.data == std::string(8 * 512, 'x'));
+    CHECK(cut_off.bio.failure.status == Status::io_error);
+    CHECK(cut_off.bio.failure.sector == 8);
+    CHECK(store.errors() == 1);
+}
+
+namespace {
+
+/// Where bios come back to.
+class Returned final : public server::Inbox {
+  public:
+    void finished(FileStore::Bios& bios) noexcept override {
+        const std::lock_guard lock(mutex_);
+        while (bios.pop() != nullptr) ++count_;
+        changed_.notify_all();
+    }
+    bool wait_for(std::size_t count) {
+        std::unique_lock lock(mutex_);
+        return changed_.wait_for(lock, std::chrono::seconds(20), [&] { return count_ == count; });
+    }
+    std::size_t count() {
+        const std::lock_guard lock(mutex_);
+        return count_;
+    }
+
+  private:
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::size_t count_ = 0;
+};
+
+struct Queued {
+    std::shared_ptr<FileStore> store;
+    Returned returned;
+    std::unique_ptr<server::FileQueue> queue;
+    std::deque<Io> all;
+
+    Queued(const std::shared_ptr<server::FileThreads>& threads, const std::string& path)
+        : store(std::make_shared<FileStore>(
+              "s", FileStore::Options{.path = path, .size_sectors = 4096, .create = true})),
+          queue(std::make_unique<server::FileQueue>(threads, store,
+                                                    std::vector<server::Inbox*>{&returned})) {}
+    /// Not side by side, so each is a run of its own.
+    void write(std::uint64_t sector) {
+        FileStore::Bios bios;
+        bios.push_back(all.emplace_back(Op::write, sector, 2, 'w').bio);
+        queue->submit(0, bios);
+    }
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(File, "file: a store that hangs holds its share of the threads, no more") {
+    const auto threads = std::make_shared<server::FileThreads>();
+    Queued slow(threads, folder / "slow");
+    Queued other(threads, folder / "other");
+    {
+        server::RangeGuards::Hold hold(slow.store->file()->guards(), 0, 4096 * 512, true);
+        hold.lock();
+        for (std::uint64_t i = 0; i < 20; ++i) slow.write(i * 10);
+        for (std::uint64_t i = 0; i < 20; ++i) other.write(i * 10);
+        CHECK(other.returned.wait_for(20));
+        CHECK(slow.returned.count() == 0);
+    }
+    CHECK(slow.returned.wait_for(20));
+    slow.write(0);
+    slow.queue.reset();  // Finishes what is queued.
+    CHECK(slow.returned.count() == 21);
+    for (std::uint64_t i = 0; i < 20; ++i) other.write(i * 10);
+    CHECK(other.returned.wait_for(40));
 }
