@@ -31,6 +31,7 @@ constexpr bool has_data(Op op) noexcept {
 struct Segment {
     std::byte* data = nullptr;
     std::size_t bytes = 0;
+    bool shared = false;  // Made of whole SharedBytes: a store may hold them rather than copy.
 };
 
 /// Where a bio stands: what is left of it, from `sector` on. Splitting moves the front and never

@@ -11,19 +11,37 @@ namespace dmcore {
 namespace {
 
 constexpr std::size_t slab_bytes = 2 << 20;
-constexpr unsigned per_slab = slab_bytes / SharedBytes::size - 1;  // The first one is the head.
-constexpr std::uint32_t all_free = (1U << per_slab) - 1;
+constexpr std::size_t slab_distance = 2 * slab_bytes;  // What describes a slab lies behind it.
+constexpr unsigned per_slab = slab_bytes / SharedBytes::size;
+constexpr std::uint32_t all_free = UINT32_MAX;
+static_assert(per_slab == 32 && SharedBytes::run_max == per_slab);
 
-void* map_aligned() noexcept {
+constexpr unsigned slabs_searched = 8;     // For a run; then there will be a new slab...
+constexpr std::size_t free_spared = 1024;  // ...unless so many places are free, and a quarter.
+
+/// Aligned to its own size; only what is touched costs memory.
+void* map_slab() noexcept {
     constexpr int kind = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    void* const mapped = ::mmap(nullptr, 2 * slab_bytes, PROT_READ | PROT_WRITE, kind, -1, 0);
+    void* const mapped = ::mmap(nullptr, 2 * slab_distance, PROT_READ | PROT_WRITE, kind, -1, 0);
     if (mapped == MAP_FAILED) return nullptr;
     auto* const begin = static_cast<std::byte*>(mapped);
-    const std::size_t before = -reinterpret_cast<std::uintptr_t>(begin) % slab_bytes;
+    const std::size_t before = -reinterpret_cast<std::uintptr_t>(begin) % slab_distance;
     if (before != 0) ::munmap(begin, before);
-    ::munmap(begin + before + slab_bytes, slab_bytes - before);
+    ::munmap(begin + before + slab_distance, slab_distance - before);
     ::madvise(begin + before, slab_bytes, MADV_HUGEPAGE);  // If it may; it works without.
     return begin + before;
+}
+
+/// The begin of the slab that holds the address, or describes it.
+std::byte* slab_begin(const void* address) noexcept {
+    const auto number = reinterpret_cast<std::uintptr_t>(address);
+    return reinterpret_cast<std::byte*>(number - number % slab_distance);
+}
+
+/// Those places of `free` behind which at least `count` - 1 more are free, as bits.
+std::uint32_t runs_of(std::uint32_t free, unsigned count) noexcept {
+    for (unsigned i = 1; i < count; ++i) free &= free >> 1;
+    return free;
 }
 
 }  // namespace
@@ -34,6 +52,8 @@ struct SharedBytes::Slab {
     std::uint32_t clean = all_free;  // ...and those that nobody has had, which are still zero.
     Slab* previous = nullptr;        // Of those with room.
     Slab* following = nullptr;
+
+    std::byte* data() noexcept { return slab_begin(this); }
 };
 
 /// All slabs of this process. Taken up where a block is written for the first time, or is lent.
@@ -50,13 +70,25 @@ class SharedBytes::Slabs {
         if (first_ == nullptr && !add()) return nullptr;
         Slab& slab = *first_;
         const auto index = static_cast<unsigned>(std::countr_zero(slab.free));
-        const std::uint32_t bit = 1U << index;
-        clean = (slab.clean & bit) != 0;
-        slab.free &= ~bit;
-        slab.clean &= ~bit;
-        if (slab.free == 0) unlink(slab);
-        slab.all[index].holders_.store(1, std::memory_order_relaxed);
+        clean = (slab.clean >> index & 1) != 0;
+        take_from(slab, index, 1);
         return &slab.all[index];
+    }
+
+    SharedBytes* take_run(unsigned count) noexcept {
+        const std::lock_guard lock(mutex_);
+        Slab* slab = first_;
+        for (unsigned i = 0; slab != nullptr && runs_of(slab->free, count) == 0; ++i) {
+            slab = i < slabs_searched ? slab->following : nullptr;
+        }
+        if (slab == nullptr) {
+            if (free_ > free_spared && free_ > taken_ / 4) return nullptr;
+            if (!add()) return nullptr;
+            slab = first_;
+        }
+        const auto index = static_cast<unsigned>(std::countr_zero(runs_of(slab->free, count)));
+        take_from(*slab, index, count);
+        return &slab->all[index];
     }
 
     /// Keeps the last slab that has room: the next write would only want it back.
@@ -65,17 +97,32 @@ class SharedBytes::Slabs {
         Slab& slab = bytes.slab();
         if (slab.free == 0) link(slab);
         slab.free |= 1U << bytes.index();
+        ++free_;
+        --taken_;
         const bool last = slab.previous == nullptr && slab.following == nullptr;
         if (slab.free != all_free || last) return;
         unlink(slab);
-        ::munmap(&slab, slab_bytes);
+        free_ -= per_slab;
+        ::munmap(slab.data(), slab_distance);
     }
 
   private:
+    void take_from(Slab& slab, unsigned index, unsigned count) noexcept {
+        const std::uint32_t bits = (all_free >> (per_slab - count)) << index;
+        slab.free &= ~bits;
+        slab.clean &= ~bits;
+        free_ -= count;
+        taken_ += count;
+        if (slab.free == 0) unlink(slab);
+        for (unsigned i = 0; i < count; ++i) {
+            slab.all[index + i].holders_.store(1, std::memory_order_relaxed);
+        }
+    }
     bool add() noexcept {
-        void* const memory = map_aligned();
+        void* const memory = map_slab();
         if (memory == nullptr) return false;
-        link(*new (memory) Slab);
+        link(*new (static_cast<std::byte*>(memory) + slab_bytes) Slab);
+        free_ += per_slab;
         return true;
     }
     void link(Slab& slab) noexcept {
@@ -91,6 +138,8 @@ class SharedBytes::Slabs {
 
     std::mutex mutex_;
     Slab* first_ = nullptr;  // Of those with room.
+    std::size_t free_ = 0;   // Places in them...
+    std::size_t taken_ = 0;  // ...and all others.
 };
 
 SharedBytes* SharedBytes::make() noexcept {
@@ -107,13 +156,23 @@ SharedBytes* SharedBytes::copy() const noexcept {
     return made;
 }
 
+std::byte* SharedBytes::make_run(unsigned count) noexcept {
+    SharedBytes* const first = Slabs::instance().take_run(count);
+    return first == nullptr ? nullptr : first->data();
+}
+
+SharedBytes& SharedBytes::at(std::byte* data) noexcept {
+    std::byte* const begin = slab_begin(data);
+    auto& slab = *reinterpret_cast<Slab*>(begin + slab_bytes);
+    return slab.all[static_cast<std::size_t>(data - begin) / size];
+}
+
 void SharedBytes::drop() noexcept {
     if (holders_.fetch_sub(1, std::memory_order_acq_rel) == 1) Slabs::instance().give(*this);
 }
 
 SharedBytes::Slab& SharedBytes::slab() const noexcept {
-    const auto address = reinterpret_cast<std::uintptr_t>(this);
-    return *reinterpret_cast<Slab*>(address - address % slab_bytes);
+    return *reinterpret_cast<Slab*>(slab_begin(this) + slab_bytes);
 }
 
 unsigned SharedBytes::index() const noexcept {
@@ -121,8 +180,7 @@ unsigned SharedBytes::index() const noexcept {
 }
 
 std::byte* SharedBytes::data() const noexcept {
-    static_assert(sizeof(Slab) <= size);
-    return reinterpret_cast<std::byte*>(&slab()) + (index() + 1) * size;
+    return slab_begin(this) + index() * size;
 }
 
 }  // namespace dmcore

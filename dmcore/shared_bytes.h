@@ -15,6 +15,7 @@ namespace dmcore {
 class SharedBytes {
   public:
     static constexpr std::size_t size = 64 << 10;
+    static constexpr unsigned run_max = 32;
 
     SharedBytes(const SharedBytes&) = delete;
     SharedBytes& operator=(const SharedBytes&) = delete;
@@ -23,6 +24,13 @@ class SharedBytes {
     static SharedBytes* make() noexcept;
     /// The same bytes once more, held by the caller. Null: no memory.
     SharedBytes* copy() const noexcept;
+
+    /// `count` of them, up to run_max, whose data lies one behind the other: each is held by the
+    /// caller, with any content. Returns the data of the first; null: there is no place for so many
+    /// together.
+    static std::byte* make_run(unsigned count) noexcept;
+    /// The one whose data begins at `data`.
+    static SharedBytes& at(std::byte* data) noexcept;
 
     std::byte* data() const noexcept;
     /// Does nobody but the caller hold it? Nobody can begin to meanwhile: the caller sees to that.

@@ -82,6 +82,15 @@ bool MemoryStore::write(Block& block, std::size_t at, const std::byte* from,
     return true;
 }
 
+/// A whole block, from a writer who will not change it any more.
+void MemoryStore::keep(Block& block, std::byte* given) noexcept {
+    SharedBytes& bytes = SharedBytes::at(given);
+    bytes.hold();
+    const Guard guard(block);
+    SharedBytes* const old = block.bytes.exchange(&bytes, std::memory_order_acq_rel);
+    if (old != nullptr) old->drop();
+}
+
 bool MemoryStore::clear(Block& block, std::size_t at, std::size_t bytes) noexcept {
     if (block.bytes.load(std::memory_order_acquire) == nullptr) return true;
     const Guard guard(block);
@@ -100,12 +109,18 @@ bool MemoryStore::clear(Block& block, std::size_t at, std::size_t bytes) noexcep
 
 bool MemoryStore::move(const Bio& bio, std::uint64_t at, std::byte* data,
                        std::size_t bytes) noexcept {
+    const Segment& segment = bio.segments[bio.iter.segment];
+    const bool shared =
+        segment.shared && data >= segment.data && data < segment.data + segment.bytes &&
+        static_cast<std::size_t>(data - segment.data) % block_bytes == at % block_bytes;
     while (bytes > 0) {
         Block& block = blocks_[at / block_bytes];
         const auto offset = static_cast<std::size_t>(at % block_bytes);
         const std::size_t count = std::min(bytes, block_bytes - offset);
         if (bio.op == Op::read) {
             read(block, offset, data, count, bio.loans);
+        } else if (shared && count == block_bytes) {
+            keep(block, data);
         } else if (!write(block, offset, data, count)) {
             return false;
         }

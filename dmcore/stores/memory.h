@@ -14,7 +14,8 @@ namespace dmcore {
 /// Bytes in memory, shared by all shards. Memory that was never written costs nothing. Reads and
 /// writes are guarded by blocks of 64 KiB, so a sector read is one write's, never a mix [O-8].
 ///
-/// Reads are lent the bytes if they take loans. A write to a block that is lent copies it; after
+/// What is written in whole SharedBytes is kept, not copied. Reads are lent the bytes if they take
+/// loans. A write to a block that is lent copies it; after
 /// that, reads of the block are not lent it for a while, for where both go on, loans cost more than
 /// they save.
 class MemoryStore {
@@ -50,6 +51,7 @@ class MemoryStore {
                      Loans* loans) noexcept;
     static bool write(Block& block, std::size_t at, const std::byte* from,
                       std::size_t bytes) noexcept;
+    static void keep(Block& block, std::byte* given) noexcept;
     static bool clear(Block& block, std::size_t at, std::size_t bytes) noexcept;
     static SharedBytes* own(Block& block) noexcept;
     bool zero(std::uint64_t at, std::uint64_t bytes) noexcept;

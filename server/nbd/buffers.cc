@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstdlib>
 
+#include "dmcore/shared_bytes.h"
 #include "server/limits.h"
 
 namespace server::nbd {
@@ -34,6 +35,24 @@ std::byte* Buffers::take(std::size_t bytes) noexcept {
     }
     used_bytes_ += size;
     return data;
+}
+
+std::byte* Buffers::take_shared(std::size_t bytes) noexcept {
+    using dmcore::SharedBytes;
+    if (bytes % SharedBytes::size != 0 || bytes / SharedBytes::size > SharedBytes::run_max ||
+        !fits(bytes)) {
+        return nullptr;
+    }
+    std::byte* const data = SharedBytes::make_run(static_cast<unsigned>(bytes / SharedBytes::size));
+    if (data != nullptr) used_bytes_ += class_bytes(class_of(bytes));
+    return data;
+}
+
+void Buffers::give_shared(std::byte* data, std::size_t bytes) noexcept {
+    used_bytes_ -= class_bytes(class_of(bytes));
+    for (std::size_t at = 0; at < bytes; at += dmcore::SharedBytes::size) {
+        dmcore::SharedBytes::at(data + at).drop();
+    }
 }
 
 void Buffers::give(std::byte* data, std::size_t bytes) noexcept {

@@ -21,6 +21,10 @@ class Buffers {
     std::byte* take(std::size_t bytes) noexcept;
     /// `bytes` as it was taken.
     void give(std::byte* data, std::size_t bytes) noexcept;
+    /// The same, made of dmcore::SharedBytes, from a whole number of them on. Null also when there
+    /// are not so many together.
+    std::byte* take_shared(std::size_t bytes) noexcept;
+    void give_shared(std::byte* data, std::size_t bytes) noexcept;
 
     /// Would take(bytes) stay within the budget?
     bool fits(std::size_t bytes) const noexcept {

@@ -185,10 +185,13 @@ Transfer& Session::begin(const Request& request) noexcept {
 
 bool Session::take_data(Transfer& transfer) noexcept {
     const std::size_t bytes = transfer.request.length_bytes;
-    std::byte* data = shared_.buffers.take(bytes);
+    const bool write = transfer.request.command == Command::write;
+    std::byte* data = write ? shared_.buffers.take_shared(bytes) : nullptr;
+    const bool shared = data != nullptr;
+    if (!shared) data = shared_.buffers.take(bytes);
     wanted_bytes_ = data == nullptr ? bytes : 0;
     if (data == nullptr) return false;
-    transfer.segment = {data, bytes};
+    transfer.segment = {data, bytes, shared};
     bytes_in_flight_ += bytes;
     return true;
 }
@@ -266,7 +269,11 @@ void Session::reply(Transfer& transfer, NbdError error) noexcept {
 void Session::release_data(Transfer& transfer) noexcept {
     if (transfer.segment.data == nullptr) return;
     transfer.loans.give_back();
-    shared_.buffers.give(transfer.segment.data, transfer.segment.bytes);
+    if (transfer.segment.shared) {
+        shared_.buffers.give_shared(transfer.segment.data, transfer.segment.bytes);
+    } else {
+        shared_.buffers.give(transfer.segment.data, transfer.segment.bytes);
+    }
     bytes_in_flight_ -= transfer.segment.bytes;
     transfer.segment = {};
 }

@@ -103,3 +103,50 @@ TEST_CASE("shared bytes are freed by the last who holds them, and are zeroes whe
                       [](std::byte each) { return each == std::byte{0}; }));
     fresh->drop();
 }
+
+TEST_CASE("a run of shared bytes lies together, and each of them is held and freed alone") {
+    std::byte* const run = SharedBytes::make_run(SharedBytes::run_max);
+    REQUIRE(run != nullptr);
+    std::fill_n(run, SharedBytes::run_max * SharedBytes::size, std::byte{7});
+    std::byte* const other = SharedBytes::make_run(5);
+    REQUIRE(other != nullptr);
+    std::fill_n(other, 5 * SharedBytes::size, std::byte{8});
+    for (unsigned i = 0; i < SharedBytes::run_max; ++i) {
+        std::byte* const data = run + i * SharedBytes::size;
+        REQUIRE(SharedBytes::at(data).data() == data);
+        REQUIRE(SharedBytes::at(data).alone());
+        REQUIRE(data[0] == std::byte{7});
+        REQUIRE(data[SharedBytes::size - 1] == std::byte{7});
+        if (i != 9) SharedBytes::at(data).drop();
+    }
+    SharedBytes* const fresh = SharedBytes::make();
+    CHECK(fresh->data()[SharedBytes::size - 1] == std::byte{0});
+    CHECK(run[9 * SharedBytes::size + 5] == std::byte{7});
+    CHECK(other[5 * SharedBytes::size - 1] == std::byte{8});
+    fresh->drop();
+    SharedBytes::at(run + 9 * SharedBytes::size).drop();
+    for (unsigned i = 0; i < 5; ++i) SharedBytes::at(other + i * SharedBytes::size).drop();
+}
+
+TEST_CASE("runs are refused rather than made of ever more memory that is free in pieces") {
+    std::vector<SharedBytes*> all;
+    for (int i = 0; i < 8000; ++i) all.push_back(SharedBytes::make());
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        if (i % 2 != 0) all[i]->drop();  // Half is free, and no two places are together.
+    }
+    int runs = 0;
+    while (std::byte* const run = SharedBytes::make_run(17)) {
+        REQUIRE(++runs < 1000);
+        all.push_back(&SharedBytes::at(run));
+        for (unsigned i = 1; i < 17; ++i)
+            all.push_back(&SharedBytes::at(run + i * SharedBytes::size));
+    }
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        if (i >= 8000 || i % 2 == 0) all[i]->drop();
+    }
+    std::byte* const run = SharedBytes::make_run(17);
+    CHECK(run != nullptr);
+    for (unsigned i = 0; run != nullptr && i < 17; ++i) {
+        SharedBytes::at(run + i * SharedBytes::size).drop();
+    }
+}

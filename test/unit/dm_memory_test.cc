@@ -211,3 +211,48 @@ TEST_CASE("what a memory store does not have, or can't lend, is in the reader's 
     CHECK(poor.own == page(1));
     for (Loan* each : taken) poor.pool.give(*each);
 }
+
+TEST_CASE("a memory store keeps whole blocks that it is given, and nobody changes them after") {
+    MemoryStore store("m", 8 * block_sectors);
+    std::byte* const data = SharedBytes::make_run(2);
+    REQUIRE(data != nullptr);
+    const std::size_t bytes = 2 * SharedBytes::size;
+    for (std::size_t i = 0; i < bytes; ++i) data[i] = static_cast<std::byte>(i / 512);
+    const Segment segment{data, bytes, true};
+    Bio bio;
+    bio.op = Op::write;
+    bio.segments = &segment;
+    const auto write_at = [&](std::uint64_t sector) {
+        bio.iter = {sector, bytes, 0, 0};
+        REQUIRE(store.run(bio));
+    };
+    const auto check_at = [&](std::uint64_t sector) {
+        std::vector<std::byte> read(bytes);
+        REQUIRE(run(store, Op::read, sector, read));
+        CHECK(std::equal(read.begin(), read.end(), data));
+    };
+    write_at(0);
+    CHECK_FALSE(SharedBytes::at(data).alone());
+    write_at(4 * block_sectors + 8);  // Not where blocks begin: copied.
+    check_at(0);
+    check_at(4 * block_sectors + 8);
+
+    std::vector<std::byte> over(4096, std::byte{0xff});
+    REQUIRE(run(store, Op::write, 8, over));
+    CHECK(data[4096] == std::byte{8});  // The writer's is as it was.
+    write_at(0);
+    std::vector<std::byte> cleared(4096);
+    REQUIRE(run(store, Op::write_zeroes, block_sectors, cleared));
+    CHECK(data[SharedBytes::size] == std::byte{128});
+    write_at(0);
+    std::vector<std::byte> copy(data, data + bytes);
+    SharedBytes::at(data).drop();  // The writer is done: the store has it alone.
+    SharedBytes::at(data + SharedBytes::size).drop();
+    std::vector<std::byte> read(bytes);
+    REQUIRE(run(store, Op::read, 0, read));
+    CHECK(read == copy);
+    REQUIRE(run(store, Op::write, 8, over));
+    REQUIRE(run(store, Op::read, 0, read));
+    std::copy(over.begin(), over.end(), copy.begin() + 4096);
+    CHECK(read == copy);
+}

@@ -309,3 +309,27 @@ TEST_CASE("session: what was lent to a part that is read once more is given back
     CHECK(bench.resources.loans.in_use() == 4);
     session.die();
 }
+
+TEST_CASE("session: what is written in whole blocks is kept by the store, and reads back as sent") {
+    Bench bench;
+    std::string data(512 << 10, ' ');
+    for (std::size_t i = 0; i < data.size(); ++i) data[i] = static_cast<char>(i / 512 * 7 + i);
+    for (const std::uint64_t offset :
+         {std::uint64_t{0}, std::uint64_t{64 << 10}, std::uint64_t{4096}}) {
+        CAPTURE(offset);
+        const auto length = static_cast<std::uint32_t>(data.size());
+        bench.feed(bench.request(Command::write, 1, offset, length) + data);
+        CHECK(bench.output() == bench.simple(1, 0));
+        CHECK(bench.buffers.used_bytes() == 0);
+        bench.feed(bench.request(Command::write, 2, offset + 8192, 512) + std::string(512, '!'));
+        CHECK(bench.output() == bench.simple(2, 0));
+        bench.feed(bench.request(Command::read, 3, offset, length));
+        std::string expected = data;
+        expected.replace(8192, 512, std::string(512, '!'));
+        CHECK(bench.output() == bench.simple(3, 0) + expected);
+    }
+    bench.feed(bench.request(Command::write, 4, 0, 512 << 10) + data.substr(0, 1000));
+    CHECK(bench.buffers.used_bytes() == 512 << 10);
+    bench.session->die();
+    CHECK(bench.buffers.used_bytes() == 0);
+}
