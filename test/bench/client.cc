@@ -130,17 +130,20 @@ void Client::issue(std::size_t slot, Nanoseconds time) {
     const std::uint64_t block =
         workload_.sequential ? next_block_++ % blocks_ : random_() % blocks_;
     const bool writes = workload_.write_percent != 0 && random_() % 100 < workload_.write_percent;
+    const Command command = workload_.trim ? Command::trim
+                            : writes       ? Command::write
+                                           : Command::read;
     ++in_flight_;
-    slots_[slot] = {time, block * workload_.request_bytes, !writes};
+    slots_[slot] = {time, block * workload_.request_bytes, command == Command::read};
     RequestHeader request;
     request.magic = request_magic;
-    request.type = static_cast<std::uint16_t>(writes ? Command::write : Command::read);
+    request.type = static_cast<std::uint16_t>(command);
     request.cookie = slot;
     request.offset_bytes = slots_[slot].offset_bytes;
     request.length_bytes = workload_.request_bytes;
     const auto header = wire_bytes(request);
     output_.insert(output_.end(), header.begin(), header.end());
-    if (!writes) return;
+    if (command != Command::write) return;
     const std::size_t at = output_.size();
     output_.resize(at + workload_.request_bytes);
     if (!workload_.verify) return;

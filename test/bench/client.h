@@ -19,6 +19,7 @@ struct Workload {
     std::size_t depth = 32;  // Requests in flight, of each connection.
     std::uint32_t request_bytes = 4096;
     unsigned write_percent = 0;
+    bool trim = false;  // Instead of reads and writes.
     bool sequential = false;
     bool verify = false;           // What is written tells its place; what is read must.
     std::uint64_t area_bytes = 0;  // Of the export, from its start; 0: all of it.

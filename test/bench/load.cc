@@ -106,6 +106,7 @@ Options read(CLI::App& app, int argc, char** argv) {
     app.add_option("--depth", options.workload.depth, "requests in flight, each connection");
     app.add_option("--bytes", options.workload.request_bytes, "of a request; a multiple of 8");
     app.add_option("--write", options.workload.write_percent, "percent of the requests");
+    app.add_flag("--trim", options.workload.trim, "trims instead of reads and writes");
     app.add_flag("--sequential", options.workload.sequential);
     app.add_flag("--verify", options.workload.verify, "writes tell their place, reads are checked");
     app.add_option("--area", options.workload.area_bytes, "use only so much of the export");

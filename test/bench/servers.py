@@ -40,6 +40,8 @@ class Servers:
 
     def __init__(self, folder, build):
         self.folder, self.build = folder, build
+        # Of the servers that are dmnbd, by name. Each listens on the socket of that name.
+        self.tables = {"dmnbd": TABLE.format(folder=folder, mib=AREA_MIB, leg=AREA_MIB // 4)}
         self.running = {}
         self.filled = set()
 
@@ -54,9 +56,9 @@ class Servers:
 
     def command(self, program):
         path, image = self.folder / program, self.folder / "image"
-        if program == "dmnbd":
-            table = self.folder / "table.yaml"
-            table.write_text(TABLE.format(folder=self.folder, mib=AREA_MIB, leg=AREA_MIB // 4))
+        if program in self.tables:
+            table = self.folder / f"{program}.yaml"
+            table.write_text(self.tables[program])
             return [self.build / "dmnbd", "serve", "--no-watch", table]
         if program in ("nbdkit-file", "qemu-nbd") and not image.exists():
             image.touch()
@@ -68,10 +70,10 @@ class Servers:
             "qemu-nbd": ["qemu-nbd", "-t", "-f", "raw", "-e", "64", "-x", "", "-k", path, image],
         }[program]
 
-    def start(self, program):
+    def start(self, program, cores=SERVER_CORE):
         if program in self.running:
             return
-        command = ["taskset", "-c", SERVER_CORE] + [str(word) for word in self.command(program)]
+        command = ["taskset", "-c", cores] + [str(word) for word in self.command(program)]
         self.running[program] = subprocess.Popen(command, stdin=subprocess.DEVNULL,
                                                  stdout=subprocess.DEVNULL,
                                                  stderr=subprocess.DEVNULL)
@@ -92,23 +94,25 @@ class Servers:
         """What is read has been written before, and is right."""
         for server in workload.servers:
             self.start(self.place(server)[0])
-            if server in self.filled:
-                continue
-            self.filled.add(server)
-            count = str(AREA_MIB)
-            fill = ["--bytes", "1048576", "--sequential", "--verify", "--depth", "4",
-                    "--requests", count]
-            self.run(server, fill + ["--write", "100"])
-            self.run(server, fill)
+            self.fill(server)
+
+    def fill(self, server, mib=AREA_MIB):
+        if server in self.filled:
+            return
+        self.filled.add(server)
+        fill = ["--bytes", "1048576", "--sequential", "--verify", "--depth", "4",
+                "--requests", str(mib)]
+        self.run(server, fill + ["--write", "100"])
+        self.run(server, fill)
 
     def load(self, server, workload, seconds):
         if workload.fio:
             return self.fio(server, workload.fio, seconds)
         return self.run(server, workload.load + ["--seconds", str(seconds)])
 
-    def run(self, server, words):
+    def run(self, server, words, cores=LOAD_CORE):
         program, export = self.place(server)
-        command = ["taskset", "-c", LOAD_CORE, self.build / "test/load", self.folder / program,
+        command = ["taskset", "-c", cores, self.build / "test/load", self.folder / program,
                    "--export", export, "--pid", str(self.running[program].pid), *words]
         done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
         if done.returncode != 0:
