@@ -3,14 +3,17 @@ measures it after the comparison with other servers.
 """
 import http.client
 import json
+import os
 import resource
+import signal
 import socket
 import struct
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from run import PARTS, ROW_SECTORS, ROWS, SECTOR, SPARE_BLOCKS
-from servers import AREA_MIB
+from servers import AREA_MIB, LOAD_CORE
 from workloads import DEEP, load
 
 IDLE = 1000
@@ -136,6 +139,29 @@ def retry(run):
     run.judge("the rate in micro", ns["retried_1_in/0"] / ns["retried_1_in/1000"], 0.97, more=True)
 
 
+def watched(run):
+    """What it costs to be looked at five times a second: what `top` asks for, and metrics."""
+    run.start("growth")
+    control = run.servers.folder / "growth.control"
+
+    def rate(looks):
+        looking = [subprocess.Popen(
+            ["taskset", "-c", LOAD_CORE, "sh", "-c", f"while sleep 0.2; do {each}; done"],
+            stdout=subprocess.DEVNULL, start_new_session=True) for each in looks]
+        try:
+            return run.load("growth/one", load(DEEP), "server_cpu_us")
+        finally:
+            for each in looking:
+                os.killpg(each.pid, signal.SIGTERM)
+                each.wait()
+
+    curl = f"curl -s --unix-socket {control} http://localhost"
+    ratio = run.in_turn("us of server CPU", {
+        "nobody looks": lambda: rate([]),
+        "stats and metrics": lambda: rate([f"{curl}/v1/devices", f"{curl}/metrics"])})
+    run.judge("server CPU for each read, looked at / not", ratio, 1.05)
+
+
 @dataclass
 class Growth:
     name: str
@@ -150,6 +176,7 @@ GROWTHS = [
     Growth("growth-idle", "4 KiB random read on one connection, beside 1,000 idle ones", idle),
     Growth("growth-shards", "4 MiB trim over empty rows of 4 KiB, 4 connections; clients cost "
            "little, and share 2 cores with the server", shards),
+    Growth("growth-watched", "4 KiB random read, while statistics and metrics are asked for", watched),
     Growth("growth-retry", "512 B sequential write: 1 in 1,000 fails once (dust), is retried",
            retry),
 ]

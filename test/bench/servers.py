@@ -1,6 +1,10 @@
-"""The servers that scripts/bench compares, each on its socket, all pinned to one core."""
+"""The servers that scripts/bench compares, each on its socket, all pinned to one core.
+
+nbd-server goes to the background and has a process for each client, so its CPU time is not known."""
+import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -35,6 +39,22 @@ control: {{ unix: {folder}/control }}
 """
 
 
+# It listens on TCP as well, whatever it is told.
+NBD_SERVER = """[generic]
+unixsock = {folder}/nbd-server
+listenaddr = 127.0.0.1
+port = {port}
+[image]
+exportname = {folder}/image
+"""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 class Servers:
     """Starts each when it is first needed; ends all at exit."""
 
@@ -49,6 +69,8 @@ class Servers:
         return self
 
     def __exit__(self, *_):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            os.kill(int((self.folder / "nbd-server.pid").read_text()), signal.SIGTERM)
         for process in self.running.values():
             process.terminate()
         for process in self.running.values():
@@ -60,9 +82,13 @@ class Servers:
             table = self.folder / f"{program}.yaml"
             table.write_text(self.tables[program])
             return [self.build / "dmnbd", "serve", "--no-watch", table]
-        if program in ("nbdkit-file", "qemu-nbd") and not image.exists():
+        if program in ("nbdkit-file", "qemu-nbd", "nbd-server") and not image.exists():
             image.touch()
             os.truncate(image, AREA_MIB << 20)
+        if program == "nbd-server":
+            config = self.folder / "nbd-server.conf"
+            config.write_text(NBD_SERVER.format(folder=self.folder, port=free_port()))
+            return ["nbd-server", "-C", config, "-p", f"{path}.pid"]
         return {
             "floor": [self.build / "test/floor", path, str(AREA_MIB)],
             "nbdkit-memory": ["nbdkit", "-f", "-U", path, "memory", f"{AREA_MIB}M"],

@@ -3,6 +3,7 @@ from dataclasses import dataclass, field
 
 LINEAR, STACK, FILES = "dmnbd/linear", "dmnbd/stack", "dmnbd/files"
 MEMORY, FILE, QEMU, FLOOR = "nbdkit-memory", "nbdkit-file", "qemu-nbd", "floor"
+NBD_SERVER = "nbd-server/image"
 
 
 @dataclass
@@ -25,7 +26,8 @@ class Workload:
 
     @property
     def servers(self):
-        return [self.ours] + list(dict.fromkeys(bar.server for bar in self.bars))
+        beside = [NBD_SERVER] if self.ours == FILES and not self.fio else []
+        return [self.ours] + list(dict.fromkeys(bar.server for bar in self.bars)) + beside
 
 
 def at_most(server, ratio, figure):
