@@ -90,7 +90,7 @@ def shards(run):
     cores = {"cores": "0,1"}
     words = load(f"connections=4 depth=4 bytes={PARTS * ROW_SECTORS * SECTOR}") + ["--trim"]
     for number in (1, 2):
-        run.start(f"shards-{number}", number, **cores)
+        run.start(f"shards-{number}", number, rows=32 * PARTS, **cores)
     ratio = run.in_turn("trims/s", {
         "1 shard": lambda: run.load("shards-1/many", words, "iops", **cores),
         "2 shards": lambda: run.load("shards-2/many", words, "iops", **cores)})

@@ -67,7 +67,7 @@ class Run:
     def judge(self, what, value, bar, more=False):
         reached = value >= bar if more else value <= bar
         sign = "at least" if more else "at most"
-        self.bars.append((f"{what} {value:.3g}, bar {sign} {bar:g}", reached))
+        self.bars.append((f"{what} {value:.4g}, bar {sign} {bar:g}", reached))
 
     def start(self, name, shards=1, rows=ROWS, cores=SERVER_CORE):
         self.servers.tables[name] = table(self.servers.folder, name, shards, rows)
