@@ -16,8 +16,9 @@ constexpr unsigned per_slab = slab_bytes / SharedBytes::size;
 constexpr std::uint32_t all_free = UINT32_MAX;
 static_assert(per_slab == 32 && SharedBytes::run_max == per_slab);
 
-constexpr unsigned slabs_searched = 8;     // For a run; then there will be a new slab...
-constexpr std::size_t free_spared = 1024;  // ...unless so many places are free, and a quarter.
+constexpr std::size_t empty_slabs_max = 8;  // Kept: to get one anew takes as long as to fill it.
+constexpr unsigned slabs_searched = 8;      // For a run; then there will be a new slab...
+constexpr std::size_t free_spared = 1024;   // ...unless so many places are free, and a quarter.
 
 /// Aligned to its own size; only what is touched costs memory.
 void* map_slab() noexcept {
@@ -91,7 +92,6 @@ class SharedBytes::Slabs {
         return &slab->all[index];
     }
 
-    /// Keeps the last slab that has room: the next write would only want it back.
     void give(const SharedBytes& bytes) noexcept {
         const std::lock_guard lock(mutex_);
         Slab& slab = bytes.slab();
@@ -99,8 +99,8 @@ class SharedBytes::Slabs {
         slab.free |= 1U << bytes.index();
         ++free_;
         --taken_;
-        const bool last = slab.previous == nullptr && slab.following == nullptr;
-        if (slab.free != all_free || last) return;
+        if (slab.free != all_free || ++empty_slabs_ <= empty_slabs_max) return;
+        --empty_slabs_;
         unlink(slab);
         free_ -= per_slab;
         ::munmap(slab.data(), slab_distance);
@@ -109,6 +109,7 @@ class SharedBytes::Slabs {
   private:
     void take_from(Slab& slab, unsigned index, unsigned count) noexcept {
         const std::uint32_t bits = (all_free >> (per_slab - count)) << index;
+        if (slab.free == all_free) --empty_slabs_;
         slab.free &= ~bits;
         slab.clean &= ~bits;
         free_ -= count;
@@ -123,6 +124,7 @@ class SharedBytes::Slabs {
         if (memory == nullptr) return false;
         link(*new (static_cast<std::byte*>(memory) + slab_bytes) Slab);
         free_ += per_slab;
+        ++empty_slabs_;
         return true;
     }
     void link(Slab& slab) noexcept {
@@ -140,6 +142,7 @@ class SharedBytes::Slabs {
     Slab* first_ = nullptr;  // Of those with room.
     std::size_t free_ = 0;   // Places in them...
     std::size_t taken_ = 0;  // ...and all others.
+    std::size_t empty_slabs_ = 0;
 };
 
 SharedBytes* SharedBytes::make() noexcept {

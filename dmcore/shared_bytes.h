@@ -11,7 +11,7 @@ namespace dmcore {
 ///
 /// They lie in slabs of 2 MiB, which the kernel backs with huge pages where it may: with small ones
 /// random reads spend a tenth of their time on the way to the page. A slab goes back to the kernel
-/// when nothing in it is held any more.
+/// when nothing in it is held any more, but for a few.
 class SharedBytes {
   public:
     static constexpr std::size_t size = 64 << 10;
