@@ -140,16 +140,17 @@ def retry(run):
 
 
 def watched(run):
-    """What it costs to be looked at five times a second: what `top` asks for, and metrics."""
-    run.start("growth")
-    control = run.servers.folder / "growth.control"
+    """What it costs to be looked at as often as `top` does, and to be asked for metrics as often."""
+    run.start("idle", rows=1000)
+    control = run.servers.folder / "idle.control"
 
     def rate(looks):
         looking = [subprocess.Popen(
-            ["taskset", "-c", LOAD_CORE, "sh", "-c", f"while sleep 0.2; do {each}; done"],
+            ["taskset", "-c", LOAD_CORE, "sh", "-c", f"while {each}; do sleep 1; done"],
             stdout=subprocess.DEVNULL, start_new_session=True) for each in looks]
         try:
-            return run.load("growth/one", load(DEEP), "server_cpu_us")
+            seconds = ["--seconds", str(max(run.seconds, 2))]
+            return run.servers.run("idle/one", load(DEEP) + seconds)["server_cpu_us"]
         finally:
             for each in looking:
                 os.killpg(each.pid, signal.SIGTERM)
