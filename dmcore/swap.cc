@@ -37,7 +37,9 @@ void Lane::lead(StoreWalk& walk, const std::shared_ptr<void>&) {
             if (all || table_->flushes(*below.device)) walk.visit(*below.device, keep_);
         }
     }
-    if (lingering_ == nullptr) return;
+    // A flush that is under way may end this list, and was issued before what another device has
+    // written to these stores: so nobody may count on it.
+    if (!all || lingering_ == nullptr) return;
     for (const Lingering& each : *lingering_) walk.found(*each.lower.device, each.keep);
 }
 

@@ -235,3 +235,30 @@ TEST_CASE_FIXTURE(Disks,
     CHECK(read->status() == Status::io_error);
     CHECK(a.seen.size() == 2);
 }
+
+TEST_CASE("[O-4] a flush that another device had under way covers nothing written since") {
+    World world;
+    Probe& p = world.probe("p", 8);
+    world.probe("q", 8);
+    MappedDevice& low = world.device("low", "0 8 linear p 0");
+    MappedDevice& top = world.device("top", "0 8 linear p 0");
+    world.io(low, Op::write, 0, 1);
+    REQUIRE(world.suspend(low));
+    world.resume(low, "0 8 linear q 0");  // Its next flush goes to p as well, for the last time.
+    p.decide = [](const Bio& bio) { return bio.op == Op::flush ? Answer::keep : Answer::good; };
+    auto flush = world.make(Op::flush, 0, 0);
+    world.submit(low, *flush);
+    world.run();
+    REQUIRE(p.kept.size() == 1);
+    world.io(top, Op::write, 4, 1);
+    REQUIRE(world.suspend(top));
+    world.resume(top, "0 8 linear low 0");
+    p.finish_kept();
+    world.run();
+    REQUIRE(flush->status() == Status::ok);
+    p.decide = nullptr;
+    p.seen.clear();
+    CHECK(world.io(top, Op::flush, 0, 0)->status() == Status::ok);
+    REQUIRE(p.seen.size() == 1);
+    CHECK(p.seen[0].op == Op::flush);
+}
