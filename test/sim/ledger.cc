@@ -35,7 +35,7 @@ void Ledger::begin(Request& request) {
     request.may_fail = !settled;
     request.must_fail = settled && request.op != Op::flush && end > stacks_.sectors(request.device);
     request.unsure = false;
-    request.shallow = stacks_.below(request.device) == 1U << request.device;
+    request.shallow = is_shallow(request.device);
     request.reach = stacks_.reach(request.device);
     request.done.reset();
     request.spots.clear();
@@ -176,9 +176,16 @@ void Ledger::begin_sector(const Request& request, std::uint32_t index) {
                  {request.device, request.sector + index});
 }
 
+/// Stores alone are below it: no part of a part can be run again with its sibling.
+bool Ledger::is_shallow(unsigned device) const noexcept {
+    return stacks_.below(device) == 1U << device;
+}
+
 void Ledger::tables_changed() {
     for (Request& request : requests_) {
-        if (request.state == Request::State::unused || request.must_fail) continue;
+        if (request.state == Request::State::unused) continue;
+        request.shallow &= is_shallow(request.device);
+        if (request.must_fail) continue;
         for (std::uint32_t i = 0; i < request.sectors; ++i) {
             const Spot now = stacks_.spot(request.device, request.sector + i);
             if (request.spots[i].place <= place_max || now.place > place_max) continue;

@@ -33,7 +33,7 @@ struct Request {
     dmcore::Time began_at{};
     bool may_fail = false;   // A table that gets shorter may refuse it.
     bool must_fail = false;  // It reaches past the end.
-    bool shallow = false;    // Only stores are below its device.
+    bool shallow = false;    // Only stores have been below its device.
     bool unsure = false;     // A remote has forgotten something of it.
     std::uint32_t reach = 0;
     std::vector<Spot> spots;
@@ -99,6 +99,7 @@ class Ledger {
     const Sum& sum(unsigned device) const noexcept { return sums_[device]; }
 
   private:
+    bool is_shallow(unsigned device) const noexcept;
     void begin_sector(const Request& request, std::uint32_t index);
     void check_read(const Request& request, const std::uint64_t* values) const;
     void check_failure(const Request& request) const;
