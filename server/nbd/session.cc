@@ -170,6 +170,7 @@ Transfer& Session::begin(const Request& request) noexcept {
     Transfer& transfer = *shared_.transfers.take();
     transfer.session = this;
     transfer.request = request;
+    transfer.loans.set_pool(shared_.loans);
     transfer.segment = {};
     transfer.data_bytes = 0;
     transfer.hold = nullptr;
@@ -206,8 +207,7 @@ void Session::serve(Transfer& transfer) noexcept {
     bio.iter.sector = request.offset_bytes / dmcore::sector_bytes;
     bio.iter.bytes = request.length_bytes;
     bio.segments = &transfer.segment;
-    transfer.loans.set_pool(shared_.loans);
-    bio.loans = &transfer.loans;
+    if (bio.op == dmcore::Op::read) bio.loans = &transfer.loans;
     bio.done = bio_done;
     bio.owner = &transfer;
     bio.agenda = &shared_.agenda;

@@ -92,11 +92,10 @@ void FileStore::run(Bio& bio) noexcept {
 }
 
 void FileStore::take_run(Bios& bios, Bios& run) noexcept {
-    for (Bio* last = bios.pop(); last != nullptr;) {
+    for (std::size_t count = 1; Bio* const last = bios.pop(); ++count) {
         run.push_back(*last);
         const Bio* const next = bios.front();
-        if (next == nullptr || !goes_on(*last, *next)) return;
-        last = bios.pop();
+        if (count == pieces_max || next == nullptr || !goes_on(*last, *next)) return;
     }
 }
 

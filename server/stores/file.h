@@ -27,8 +27,8 @@ class FileStore {
 
     using Bios = dmcore::Queue<dmcore::Bio>;
 
-    /// Moves from the front of `bios` to `run` those that one call to the kernel can do: the first,
-    /// and what goes on where the one before ends.
+    /// Moves from the front of `bios`, which is not empty, to `run` those that one call to the
+    /// kernel can do: the first, and what goes on where the one before ends, up to 64.
     static void take_run(Bios& bios, Bios& run) noexcept;
 
     /// Runs whole bios, as take_run() gave them, and sets their failures; does not end them.

@@ -230,6 +230,34 @@ TEST_CASE_FIXTURE(File, "file: what lies side by side is one call, what must be 
                            block('d') + block('e'));
 }
 
+TEST_CASE_FIXTURE(File, "file: a run is no longer than one call to the kernel can take") {
+    std::deque<Io> all;
+    FileStore::Bios bios;
+    for (std::uint64_t i = 0; i < 100; ++i) bios.push_back(all.emplace_back(Op::write, i, 1).bio);
+    FileStore::Bios run;
+    FileStore::take_run(bios, run);
+    CHECK(run.count() == 64);
+    CHECK(bios.count() == 36);
+}
+
+TEST_CASE("file: a range that can't be had whole is not held in part") {
+    using server::RangeGuards;
+    constexpr std::uint64_t block = 64 << 10;
+    RangeGuards guards;
+    {
+        RangeGuards::Hold second(guards, block, 1, true);
+        REQUIRE(second.try_lock());
+        RangeGuards::Hold both(guards, 0, 2 * block, false);
+        CHECK_FALSE(both.try_lock());
+        RangeGuards::Hold first(guards, 0, block, true);
+        CHECK(first.try_lock());
+    }
+    RangeGuards::Hold both(guards, 0, 2 * block, false);
+    RangeGuards::Hold more(guards, block / 2, 4 * block, false);
+    CHECK(both.try_lock());
+    CHECK(more.try_lock());
+}
+
 TEST_CASE_FIXTURE(File, "file: of bios done in one call, only those fail that can't be done") {
     FileStore store("s", options());
     Io(Op::write, 0, 8, 'x').on(store);

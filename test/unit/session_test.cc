@@ -333,3 +333,27 @@ TEST_CASE("session: what is written in whole blocks is kept by the store, and re
     bench.session->die();
     CHECK(bench.buffers.used_bytes() == 0);
 }
+
+TEST_CASE("session: no more is read than is soon sent, and it goes on as it is") {
+    Bench bench;
+    std::string many;
+    constexpr std::uint32_t length = 64 << 10;
+    constexpr std::size_t count = 40;
+    for (std::uint64_t i = 0; i < count; ++i) {
+        many += bench.request(Command::read, i, i * length, length);
+    }
+    std::size_t answers = 0;
+    while (answers < count) {
+        many.erase(0, bench.feed(many));
+        bench.world.run();
+        const std::size_t ready = bench.session->in_flight();
+        REQUIRE(ready > 0);
+        CHECK(ready * length <= server::limits::read_ahead_bytes_max);
+        if (ready * length == server::limits::read_ahead_bytes_max)
+            CHECK_FALSE(bench.session->may_read());
+        CHECK(bench.output().size() == ready * (length + sizeof(SimpleReply)));
+        CHECK(bench.session->may_read());
+        answers += ready;
+    }
+    CHECK(answers == count);
+}
