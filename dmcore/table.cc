@@ -73,7 +73,6 @@ Table::Table(std::shared_ptr<TableShared> shared, unsigned lane, Agenda& agenda,
     check_rows(shared_->rows);
     shared_->row_state.resize(shared_->rows.size());
     rows_.reserve(shared_->rows.size());
-    ends_.reserve(shared_->rows.size());
     for (std::size_t i = 0; i < shared_->rows.size(); ++i) {
         try {
             add_row(i, lane, agenda, clock, find);
@@ -84,6 +83,7 @@ Table::Table(std::shared_ptr<TableShared> shared, unsigned lane, Agenda& agenda,
     }
     stack_limits();
     check_blocks();
+    index_rows();
 }
 
 void Table::add_row(std::size_t index, unsigned lane, Agenda& agenda, Clock& clock,
@@ -106,7 +106,6 @@ void Table::add_row(std::size_t index, unsigned lane, Agenda& agenda, Clock& clo
     args.faults = &faults_;
     args.shared = &shared_->row_state[index];
     rows_.push_back({spec.start_sector, spec.sectors, type, type->make(args)});
-    ends_.push_back(spec.start_sector + spec.sectors);
     const bool known = std::any_of(kinds_.begin(), kinds_.end(),
                                    [&](std::size_t first) { return rows_[first].type == type; });
     if (!known) kinds_.push_back(index);
@@ -190,14 +189,36 @@ void Table::check_blocks() const {
     std::uint64_t missing = 0;  // Of a block that the rows before have begun.
     for (std::size_t i = 0; i < rows_.size(); ++i) {
         if (missing < rows_[i].sectors && missing % row_block(rows_[i]) != 0) refuse(i);
-        missing = (block - ends_[i] % block) % block;
+        missing = (block - rows_[i].end() % block) % block;
     }
     if (missing != 0) refuse(rows_.size() - 1);
 }
 
+void Table::index_rows() {
+    const std::uint64_t last_sector = sectors() - 1;
+    while (last_sector >> slice_shift_ >= rows_.size()) ++slice_shift_;
+    slices_.reserve((last_sector >> slice_shift_) + 1);
+    std::uint32_t row = 0;
+    const auto row_of = [&](std::uint64_t sector) {
+        while (rows_[row].end() <= sector) ++row;
+        return row;
+    };
+    for (std::uint64_t i = 0; i <= last_sector >> slice_shift_; ++i) {
+        const std::uint32_t first = row_of(i << slice_shift_);
+        slices_.push_back({first, row_of(std::min(((i + 1) << slice_shift_) - 1, last_sector))});
+    }
+}
+
+/// Of many rows of one length, the usual large table, a slice is one row: then nothing is searched,
+/// and memory that is in no cache is waited for twice, not twenty times.
 Table::Row* Table::find(std::uint64_t sector) noexcept {
-    const auto end = std::upper_bound(ends_.begin(), ends_.end(), sector);
-    return end == ends_.end() ? nullptr : &rows_[static_cast<std::size_t>(end - ends_.begin())];
+    if (sector >= sectors()) return nullptr;
+    const Slice slice = slices_[sector >> slice_shift_];
+    const auto first = rows_.begin() + slice.first;
+    const auto after = std::upper_bound(
+        first + 1, rows_.begin() + slice.last + 1, sector,
+        [](std::uint64_t wanted, const Row& row) { return wanted < row.start_sector; });
+    return &*(after - 1);
 }
 
 std::string Table::table_text(TextForm form) const {

@@ -45,6 +45,8 @@ class Table {
         std::uint64_t sectors;
         const TargetType* type;
         std::unique_ptr<Target> target;
+
+        std::uint64_t end() const noexcept { return start_sector + sectors; }
     };
     /// Finds a device of the lane's shard by name; without a device: there is none.
     using FindDevice = std::function<Lower(const std::string& name)>;
@@ -58,7 +60,7 @@ class Table {
     Table(const Table&) = delete;  // Targets count in it.
     Table& operator=(const Table&) = delete;
 
-    std::uint64_t sectors() const noexcept { return ends_.back(); }
+    std::uint64_t sectors() const noexcept { return rows_.back().end(); }
 
     /// The row that holds `sector`; null past the end.
     Row* find(std::uint64_t sector) noexcept;
@@ -93,12 +95,18 @@ class Table {
     void check_areas(const Row& row);
     void stack_limits();
     void check_blocks() const;
+    void index_rows();
 
     std::shared_ptr<TableShared> shared_;
     std::deque<Lower> lowers_;
     FaultCounts faults_;
     std::vector<Row> rows_;
-    std::vector<std::uint64_t> ends_;  // Of the rows, for the search.
+    /// The rows that hold the first and the last sector of one piece of 2^slice_shift_ sectors.
+    struct Slice {
+        std::uint32_t first, last;
+    };
+    std::vector<Slice> slices_;  // For find(): at most as many as rows.
+    unsigned slice_shift_ = 0;
     std::vector<std::size_t> kinds_;
     std::set<const Lower*> declared_;  // Devices of which a row declares an area [T-9].
     std::set<const BlockDevice*> flushed_;

@@ -75,6 +75,34 @@ TEST_CASE("a table has at most 1,048,576 rows ([T-3])") {
     CHECK_THROWS_WITH_AS(check_rows(rows), "a table has at most 1048576 segments", TableError);
 }
 
+TEST_CASE_FIXTURE(Disks, "each sector is found in its row, whatever the lengths of the rows") {
+    const std::vector<std::vector<std::uint64_t>> tables = {{1},
+                                                            {1, 1},
+                                                            {8, 8, 8, 8},
+                                                            {8, 8, 8, 3},
+                                                            {12, 12, 12, 12, 12},
+                                                            {1, 1, 1, 1, 5000, 1, 1},
+                                                            {5000, 1, 1, 1, 1},
+                                                            {7, 1, 129, 1, 64, 1000, 2, 1, 1, 33}};
+    for (const auto& lengths : tables) {
+        std::string text;
+        std::uint64_t start = 0;
+        for (const std::uint64_t length : lengths) {
+            text += std::to_string(start) + ' ' + std::to_string(length) + " zero\n";
+            start += length;
+        }
+        Table& table = *world.device("m" + std::to_string(start), text).lane(0).table();
+        std::uint64_t sector = 0;
+        for (std::size_t row = 0; row < lengths.size(); ++row) {
+            for (std::uint64_t i = 0; i < lengths[row]; ++i, ++sector) {
+                REQUIRE(table.find(sector) == &table.rows()[row]);
+            }
+        }
+        CHECK(table.find(sector) == nullptr);
+        CHECK(table.find(UINT64_MAX) == nullptr);
+    }
+}
+
 TEST_CASE_FIXTURE(Disks, "a target is known by its exact name ([T-4])") {
     CHECK(refusal("0 8 flaky d 0 1 1") == Refusal{"unknown-target", 0});
     CHECK(refusal("0 8 Linear d 0") == Refusal{"unknown-target", 0});
