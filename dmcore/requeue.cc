@@ -46,6 +46,12 @@ void make_part(Requeued& part, DmIo& io) noexcept {
     part.iter.bytes = io.sectors * sector_bytes;
 }
 
+/// A store bounds the wait for its remote itself, and then fails with another status: the deadline
+/// of the policy runs from when the remote is there again.
+bool waits_for_remote(const DmIo& io) noexcept {
+    return io.failure.status == Status::disconnected;
+}
+
 Time delay_before(const RetryPolicy& policy, std::uint32_t attempt) noexcept {
     if (attempt <= 1 || policy.delay == Time{}) return Time{};
     const double factor = std::pow(policy.backoff, attempt - 2);
@@ -107,6 +113,7 @@ void Lane::stage_two(DmIo& io) noexcept {
         return;
     }
     const std::uint32_t attempt = io.parked->attempts;
+    const bool patient = waits_for_remote(io);
     const Time deadline = io.parked->first_at + options_.retry.deadline;
     Bio& bio = put_back(io);
     if (attempt <= 1 || parking_.gate_closed()) {
@@ -115,7 +122,7 @@ void Lane::stage_two(DmIo& io) noexcept {
     }
     mark(Mark::retry_waits);
     const Time wait = delay_before(options_.retry, attempt);
-    const Time left = deadline - parking_.open_time();
+    const Time left = patient ? wait : deadline - parking_.open_time();
     parking_.retry_at(bio, clock_.now() + std::min(wait, left));
 }
 
@@ -125,9 +132,10 @@ bool Lane::grant_retry(DmIo& io) noexcept {
     const RetryPolicy& policy = options_.retry;
     const Time now = parking_.open_time();
     const bool first = io.parked == nullptr || io.parked->attempts == 0;
-    const bool spent = first ? policy.attempts == 0
-                             : io.parked->attempts >= policy.attempts ||
-                                   now - io.parked->first_at >= policy.deadline;
+    const bool spent =
+        first ? policy.attempts == 0
+              : io.parked->attempts >= policy.attempts ||
+                    (now - io.parked->first_at >= policy.deadline && !waits_for_remote(io));
     if (spent) {
         if (!first) {
             mark(Mark::retry_spent);
@@ -136,10 +144,8 @@ bool Lane::grant_retry(DmIo& io) noexcept {
         return false;
     }
     Parked& parked = parking_.own(io.parked);
-    if (first) {
-        parked.first = io.failure;
-        parked.first_at = now;
-    }
+    if (first) parked.first = io.failure;
+    if (first || waits_for_remote(io)) parked.first_at = now;
     ++parked.attempts;
     return true;
 }

@@ -16,8 +16,9 @@ struct RetryPolicy {
     Time delay = std::chrono::milliseconds(20);  // Before the second retry; the first is at once.
     double backoff = 2.0;                        // Factor from each delay to the next, >= 1.
     Time max_delay = std::chrono::milliseconds(500);
-    Time deadline = std::chrono::seconds(10);  // From the first failure, gate-open time only.
-    std::uint64_t queue_bytes = 64ULL << 20;   // Waiting at most; beyond it sockets are not read.
+    // From the first failure, or since a remote store was last disconnected; gate-open time only.
+    Time deadline = std::chrono::seconds(10);
+    std::uint64_t queue_bytes = 64ULL << 20;  // Waiting at most; beyond it sockets are not read.
 
     friend bool operator==(const RetryPolicy&, const RetryPolicy&) = default;
 };

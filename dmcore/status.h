@@ -23,7 +23,7 @@ enum class Status : std::uint8_t {
     remote_io,      // EREMOTEIO: the device below rejected the operation
     not_permitted,  // EPERM
     read_only,      // EROFS
-    disconnected,   // ENOTCONN: a remote store that is gone or reconnecting
+    disconnected,   // ENOTCONN: a remote store that is reconnecting, for a time that it bounds
     shutdown,       // ESHUTDOWN: the submitter or the server is going away
     requeue,
 };

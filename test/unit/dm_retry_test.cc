@@ -148,8 +148,7 @@ TEST_CASE_FIXTURE(Disk, "only the listed errors are retried; requests past the e
 TEST_CASE_FIXTURE(
     Disk, "without a policy only transient conditions are retried, with `none` nothing is") {
     MappedDevice& plain = device({});
-    for (const Status status :
-         {Status::again, Status::interrupted, Status::no_memory, Status::disconnected}) {
+    for (const Status status : {Status::again, Status::interrupted, Status::no_memory}) {
         CAPTURE(name_of(status));
         d.failure.status = status;
         failures = 3;
@@ -166,12 +165,36 @@ TEST_CASE_FIXTURE(
     DeviceOptions none;
     none.retry = no_retry();
     MappedDevice& strict = world.device("n", "0 100 linear d 0", none);
-    CHECK(start(strict, Op::read)->status() == Status::disconnected);
+    CHECK(start(strict, Op::read)->status() == Status::no_memory);
     for (const Status status : {Status::io_error, Status::no_data, Status::bad_checksum}) {
         d.failure.status = status;
         failures = 1;
         CHECK(start(plain, Op::read)->status() == status);
     }
+    failures = 0;
+}
+
+TEST_CASE_FIXTURE(Disk,
+                  "a store bounds the wait for its remote; the deadline runs from its return") {
+    MappedDevice& plain = device({});
+    MappedDevice& strict = world.device("n", "0 100 linear d 0", {.retry = no_retry()});
+    d.failure.status = Status::disconnected;
+    failures = 1000;
+    const auto patient = start(plain, Op::write);
+    CHECK(start(strict, Op::read)->status() == Status::disconnected);
+    world.pass(seconds(100));
+    CHECK(patient->answers == 0);
+    d.failure.status = Status::again;  // It is there, and has troubles of its own.
+    world.pass(seconds(9));
+    CHECK(patient->answers == 0);
+    world.pass(seconds(2));
+    CHECK(patient->status() == Status::disconnected);  // The first error.
+    d.failure.status = Status::disconnected;
+    const auto given_up = start(plain, Op::write);
+    world.pass(seconds(20));
+    d.failure.status = Status::no_link;  // The store gives up.
+    world.pass(seconds(1));
+    CHECK(given_up->status() == Status::disconnected);
     failures = 0;
 }
 
