@@ -77,6 +77,15 @@ void check_exports(Checking& checking) {
     }
 }
 
+std::string_view name_of(StoreSpec::Type type) noexcept {
+    switch (type) {
+        case StoreSpec::Type::file: return "file";
+        case StoreSpec::Type::nbd: return "nbd";
+        case StoreSpec::Type::memory: break;
+    }
+    return "memory";
+}
+
 const StoreSpec* Spec::find_store(std::string_view name) const noexcept {
     const auto found = std::find_if(stores.begin(), stores.end(),
                                     [&](const StoreSpec& one) { return one.name == name; });

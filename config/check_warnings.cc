@@ -100,7 +100,11 @@ class Warnings {
   private:
     Summary summary_of(const DeviceSpec& device) const {
         Summary summary;
+        dmcore::Time reconnect{};  // What a store bounds itself, beside the policy.
         for (const std::string& name : device.below) {
+            if (const StoreSpec* store = checking_.spec.find_store(name)) {
+                if (!store->uri.empty()) reconnect = std::max(reconnect, store->reconnect);
+            }
             const auto below = summaries_.find(name);
             if (below == summaries_.end()) continue;  // A store.
             summary.wait = std::max(summary.wait, below->second.wait);
@@ -114,6 +118,7 @@ class Warnings {
         // Without a store below or a policy of its own there is nothing transient to wait for.
         const bool can_wait = !device.below.empty() || device.retry_position.written();
         if (can_wait) summary.wait = longest_wait(device.retry, summary.wait);
+        if (device.retry.errors.has(dmcore::Status::disconnected)) summary.wait += reconnect;
         return summary;
     }
 

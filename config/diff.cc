@@ -35,14 +35,15 @@ class Differences {
 
 std::string store_text(const StoreSpec& store) {
     const std::string size = sectors_text(store.size_sectors);
-    return store.type == StoreSpec::Type::memory ? "memory " + size
-                                                 : "file " + store.path + ' ' + size;
+    const std::string place = store.path + store.uri;
+    return std::string(name_of(store.type)) + ' ' + (place.empty() ? "" : place + ' ') + size;
 }
 
 /// Does it go on with the bytes that the other has?
 bool same_bytes(const StoreSpec& a, const StoreSpec& b) {
     if (a.type != b.type) return false;
-    return a.type == StoreSpec::Type::file ? a.path == b.path : a.name == b.name;
+    if (a.type == StoreSpec::Type::memory) return a.name == b.name;
+    return a.path == b.path && a.uri == b.uri;
 }
 
 /// What became of one segment that still has its target.
@@ -149,6 +150,10 @@ class Differ {
             return std::string(one.engine == StoreSpec::Engine::threads ? "threads" : "auto");
         };
         list.add("engine", engine(from), engine(to));
+        list.add("connections", std::to_string(from.connections), std::to_string(to.connections));
+        list.add("reconnect", duration_text(from.reconnect), duration_text(to.reconnect));
+        list.add("trust_restart", from.trust_restart, to.trust_restart);
+        list.add("timeout", duration_text(from.timeout), duration_text(to.timeout));
         found.summary = list.text();
         const bool resized = from.size_sectors != to.size_sectors;
         if (resized && from.type == StoreSpec::Type::memory) loses_data(found);
@@ -159,7 +164,8 @@ class Differ {
         if (store.type == StoreSpec::Type::memory) {
             loses_data(found);
         } else {
-            found.effect = "the file stays";
+            found.effect =
+                store.type == StoreSpec::Type::file ? "the file stays" : "its bytes stay";
         }
         put(std::move(found));
     }
@@ -221,7 +227,9 @@ class Differ {
     /// Does a store that changed to that go on as it was for what stands on it?
     static bool same_device(const StoreSpec& from, const StoreSpec& to) {
         return same_bytes(from, to) && from.size_sectors == to.size_sectors &&
-               from.discard == to.discard;
+               from.discard == to.discard && from.connections == to.connections &&
+               from.reconnect == to.reconnect && from.trust_restart == to.trust_restart &&
+               from.timeout == to.timeout;
     }
     void remove(Change found, const DeviceSpec& device) {
         found.summary = sectors_text(device.size_sectors);

@@ -81,6 +81,7 @@ class Loader {
         if (documents_.size() == spec_.sources.size()) {
             read_all();
             forbid_stores();
+            ask_remote_sizes();
             check(spec_, context_.found);
         }
         context_.found.sort();
@@ -130,6 +131,27 @@ class Loader {
             if (store.path.empty()) continue;
             const std::string what = "store " + config::quoted(store.name);
             if (is_forbidden(store.path, store.path_position, what)) store.path.clear();
+        }
+    }
+
+    /// A file with errors is not worth the wait.
+    void ask_remote_sizes() {
+        if (!context_.found.ok()) return;
+        for (StoreSpec& store : spec_.stores) {
+            if (store.uri.empty() || store.size_given) continue;
+            const auto bytes = around_.remote_size
+                                   ? around_.remote_size(store)
+                                   : tl::unexpected(std::string("nobody here can ask it"));
+            if (bytes) store.size_sectors = *bytes / dmcore::sector_bytes;
+            if (store.size_sectors > 0) continue;
+            context_.found.error(
+                store.uri_position,
+                {"no-remote-size",
+                 "store " + config::quoted(store.name) + ": " + config::quoted(store.uri) +
+                     " does not tell its size: " +
+                     (bytes ? std::string("it holds nothing") : bytes.error()),
+                 {},
+                 "start it first, or write size: 1GiB, or another; then it may come later"});
         }
     }
 

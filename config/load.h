@@ -1,15 +1,21 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+
+#include <tl/expected.hpp>
 
 #include "config/diagnostic.h"
 #include "config/source.h"
 #include "config/spec.h"
 
 namespace config {
+
+/// The size in bytes of a store of type nbd, or why it can't be told.
+using RemoteSize = std::function<tl::expected<std::uint64_t, std::string>(const StoreSpec& store)>;
 
 /// What a table file may see of its surroundings.
 struct Surroundings {
@@ -20,6 +26,8 @@ struct Surroundings {
     std::function<std::optional<std::string>(const std::string& path)> forbids{};
     /// Hears of each file that was read, or was to be: then its text is empty.
     std::function<void(const std::string& path, const std::string& text)> on_read{};
+    /// Asks a remote store how large it is. Default: nobody can.
+    RemoteSize remote_size{};
 };
 
 /// Reads and checks a table file and those it includes. Opens no store; looks at the size of

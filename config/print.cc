@@ -87,12 +87,20 @@ std::string factor_text(double factor) {
 std::string store_text(const StoreSpec& store) {
     FlowMap map;
     const bool file = store.type == StoreSpec::Type::file;
-    map.put("type", file ? "file" : "memory");
+    const bool memory = store.type == StoreSpec::Type::memory;
+    map.put("type", std::string(name_of(store.type)));
     map.put_if(file, "path", quoted_text(store.path));
-    map.put_if(!file || store.size_given, "size", sectors_text(store.size_sectors));
+    map.put_if(!store.uri.empty(), "uri", quoted_text(store.uri));
+    map.put_if(memory || store.size_given, "size", sectors_text(store.size_sectors));
     map.put_if(store.create, "create", "true");
     map.put_if(store.discard == StoreSpec::Discard::ignore, "discard", "ignore");
     map.put_if(store.engine == StoreSpec::Engine::threads, "engine", "threads");
+    const StoreSpec defaults;
+    map.put_if(store.connections != defaults.connections, "connections",
+               std::to_string(store.connections));
+    map.put_if(store.reconnect != defaults.reconnect, "reconnect", duration_text(store.reconnect));
+    map.put_if(store.trust_restart, "trust_restart", "true");
+    map.put_if(store.timeout != defaults.timeout, "timeout", duration_text(store.timeout));
     return map.text();
 }
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <limits>
 #include <string>
 
@@ -11,6 +12,10 @@ constexpr std::string_view store_types[] = {"memory", "file", "nbd"};
 constexpr std::string_view memory_keys[] = {"type", "size"};
 constexpr std::string_view file_keys[] = {"type",    "path",   "size",  "create",
                                           "discard", "engine", "direct"};
+constexpr std::string_view nbd_keys[] = {"type",      "uri",           "size",    "connections",
+                                         "reconnect", "trust_restart", "timeout", "tls"};
+constexpr std::string_view uri_schemes[] = {"nbd://", "nbds://", "nbd+unix://", "nbds+unix://"};
+constexpr std::uint32_t remote_connections_max = 16;
 constexpr std::string_view device_keys[] = {"table", "map",         "read_only", "block_size",
                                             "uuid",  "write_cache", "retry"};
 constexpr std::string_view defaults_keys[] = {"retry", "block_size"};
@@ -35,6 +40,22 @@ Value<std::uint64_t> size_value(std::string_view text) {
 Value<std::string> path_value(std::string_view text) {
     if (!text.empty() && text.find(char{}) == std::string_view::npos) return std::string(text);
     return tl::unexpected(ValueError{"bad-path", quoted(text) + " is not a path", {}});
+}
+
+Value<std::string> uri_value(std::string_view text) {
+    const bool known = std::ranges::any_of(
+        uri_schemes, [&](std::string_view scheme) { return text.starts_with(scheme); });
+    if (known && text.find(char{}) == std::string_view::npos) return std::string(text);
+    return tl::unexpected(
+        ValueError{"bad-uri", quoted(text) + " is not the address of an NBD server",
+                   "write nbd://HOST:PORT/EXPORT, or nbd+unix:///EXPORT?socket=PATH"});
+}
+
+Value<std::uint64_t> connections_value(std::string_view text) {
+    const auto count = parse_count(text, remote_connections_max);
+    if (!count || *count > 0) return count;
+    return tl::unexpected(
+        ValueError{"bad-number", quoted(text) + " reaches nothing", "write 1 to 16"});
 }
 
 Value<std::string> uuid_value(std::string_view text) {
@@ -62,6 +83,25 @@ void read_file_store(const Section& section, StoreSpec& store) {
         section.not_available("direct", "false");
 }
 
+void read_nbd_store(const Section& section, StoreSpec& store) {
+    if (!section.require("uri", store.position, "write uri: nbd://HOST:PORT/EXPORT")) return;
+    section.set(store.uri, "uri", uri_value);
+    store.uri_position = section.find("uri")->position;
+    section.set(store.connections, "connections", connections_value);
+    section.set(store.reconnect, "reconnect", parse_duration);
+    section.set(store.trust_restart, "trust_restart", parse_boolean);
+    section.set(store.timeout, "timeout", parse_duration);
+    section.not_available("tls");
+}
+
+/// Which keys there are depends on the type.
+std::span<const std::string_view> store_keys(const Node& store) {
+    const Node* type = store.find("type");
+    if (type != nullptr && type->text == "file") return file_keys;
+    if (type != nullptr && type->text == "nbd") return nbd_keys;
+    return memory_keys;
+}
+
 }  // namespace
 
 void read_defaults(Context& context, const Node& node, Defaults& to) {
@@ -83,29 +123,21 @@ void read_store(Context& context, const Node::Entry& entry, Spec& spec) {
     if (const auto name = parse_name(entry.key); !name) {
         context.error(entry.position, "store:", name.error());
     }
-    // Which keys there are depends on the type.
-    const Node* type_node = entry.value->find("type");
-    const bool is_file = type_node != nullptr && type_node->text == "file";
-    const bool is_remote = type_node != nullptr && type_node->text == "nbd";
-    if (is_remote) {
-        context.found.error(type_node->position, {"not-available",
-                                                  what + ": type nbd is not served by this version",
-                                                  {},
-                                                  "use a store of type memory or file"});
+    const Section section(context, *entry.value, what, store_keys(*entry.value));
+    if (!section.require("type", entry.position, "write type: memory, type: file or type: nbd")) {
         return;
     }
-    const Section section(context, *entry.value, what,
-                          is_file ? std::span<const std::string_view>(file_keys) : memory_keys);
-    if (!section.require("type", entry.position, "write type: memory or type: file")) return;
     const auto type = section.choice("type", store_types);
     if (!type) return;
     store.type = static_cast<StoreSpec::Type>(*type);
     store.size_given = section.find("size") != nullptr;
     section.set(store.size_sectors, "size", size_value);
-    if (is_file)
-        read_file_store(section, store);
-    else
-        section.require("size", entry.position, "write size: 512MiB, or another");
+    switch (store.type) {
+        case StoreSpec::Type::file: read_file_store(section, store); break;
+        case StoreSpec::Type::nbd: read_nbd_store(section, store); break;
+        case StoreSpec::Type::memory:
+            section.require("size", entry.position, "write size: 512MiB, or another");
+    }
     spec.stores.push_back(std::move(store));
 }
 

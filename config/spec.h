@@ -17,25 +17,36 @@
 namespace config {
 
 struct StoreSpec {
-    enum class Type : std::uint8_t { memory, file };
+    enum class Type : std::uint8_t { memory, file, nbd };
     enum class Discard : std::uint8_t { punch, ignore };
     enum class Engine : std::uint8_t { automatic, threads };
 
     std::string name;
     Position position;  // Of the name.
     Type type = Type::memory;
-    std::uint64_t size_sectors = 0;  // What it offers; for a file without `size`, what was found.
+    std::uint64_t size_sectors = 0;  // What it offers; without `size`, what was found.
+    bool size_given = false;
 
     // Files only:
     std::string path;  // As written; relative to the working folder of the process.
     Position path_position;
-    bool size_given = false;
     bool create = false;
     Discard discard = Discard::punch;
     Engine engine = Engine::automatic;
 
+    // Remote ones, of type nbd, only:
+    std::string uri;  // As written.
+    Position uri_position;
+    std::uint32_t connections = 1;                      // At most, if the remote takes several.
+    dmcore::Time reconnect = std::chrono::seconds(20);  // How long I/O waits for the remote.
+    bool trust_restart = false;  // The remote keeps unflushed writes when it is restarted [O-6].
+    dmcore::Time timeout{};      // Of one request; 0: none.
+
     friend bool operator==(const StoreSpec&, const StoreSpec&) = default;
 };
+
+/// As `type` is written: "memory".
+std::string_view name_of(StoreSpec::Type type) noexcept;
 
 /// Where a segment of a table was written. What was left out has no line.
 struct SegmentPlace {

@@ -11,6 +11,7 @@
 #include "config/print.h"
 #include "server/live.h"
 #include "server/running.h"
+#include "server/stores/open_remote.h"
 
 namespace server {
 namespace {
@@ -88,6 +89,7 @@ bool Configuration::watches() const {
 std::optional<config::Spec> Configuration::read_file(config::Diagnostics& found) {
     Texts texts;
     config::Surroundings around;
+    around.remote_size = ask_remote_size(Ask::once);
     around.on_read = [&](const std::string& path, const std::string& text) { texts[path] = text; };
     auto spec = config::load_file(path_, found, around);
     if (spec) apply_overrides(*spec, overrides_);
@@ -179,7 +181,7 @@ LiveConfig::Live Configuration::live() {
 /// What is served already may be named again.
 std::optional<std::string> Configuration::forbids(const std::string& path) {
     const auto state = running_.state();
-    const auto is_served = [&](const auto& store) { return store->path() == path; };
+    const auto is_served = [&](const auto& store) { return store->spec().path == path; };
     if (std::ranges::any_of(state->stores, is_served)) return std::nullopt;
     std::vector<std::string> roots = state->spec.data_roots;
     if (!path_.empty() && roots.empty()) roots.push_back(folder_of(path_));
@@ -193,6 +195,7 @@ std::optional<std::string> Configuration::forbids(const std::string& path) {
 
 std::optional<config::Spec> Configuration::read(const Sent& sent, config::Diagnostics& found) {
     config::Surroundings around;
+    around.remote_size = ask_remote_size(Ask::once);
     around.forbids = [this](const std::string& path) { return forbids(path); };
     auto spec = config::load_text(sent.name, sent.text, found, around);
     if (!spec) return std::nullopt;

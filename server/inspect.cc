@@ -21,8 +21,9 @@ std::vector<StoreInfo> Running::stores() {
     std::vector<StoreInfo> infos;
     const auto state = this->state();
     for (const auto& store : state->stores) {
-        infos.push_back({store->name(), store->path().empty() ? "memory" : "file", store->path(),
-                         store->limits().size_sectors, store->errors()});
+        infos.push_back({store->name(), std::string(name_of(store->spec().type)),
+                         store->spec().path + store->spec().uri, store->limits().size_sectors,
+                         store->errors(), store->link()});
     }
     return infos;
 }
@@ -178,12 +179,15 @@ std::vector<HealthPart> Running::startup_health() {
     return {part("listeners", bound, bound ? "bound" : "not bound yet")};
 }
 
-/// Everything is opened before anybody can ask: a server that answers is ready once it listens.
+/// All that is here is open before anybody can ask; a remote may come later, and go.
 std::vector<HealthPart> Running::ready_health() {
     std::vector<HealthPart> parts = startup_health();
     const auto state = this->state();
-    for (const auto& store : state->stores)
-        parts.push_back(part("store " + store->name(), true, "open"));
+    for (const auto& store : state->stores) {
+        const auto link = store->link();
+        const bool good = !link || link->connected;
+        parts.push_back(part("store " + store->name(), good, good ? "open" : link->trouble));
+    }
     return parts;
 }
 

@@ -38,6 +38,12 @@ inline constexpr int unread_receives_max = 16;
 inline constexpr std::size_t send_pieces = 256;
 
 inline constexpr std::size_t threads_per_file = 4;
+
+/// Of a connection to a remote store, until its handshake is done; and between two attempts.
+inline constexpr std::chrono::seconds remote_connect_time{5};
+inline constexpr std::chrono::milliseconds remote_pause_min{50};
+inline constexpr std::chrono::milliseconds remote_pause_max{1000};
+inline constexpr std::chrono::seconds remote_look_time{60};    // When nothing is to be done.
 inline constexpr std::chrono::milliseconds accept_pause{100};  // When descriptors run out.
 
 /// A peer that vanished without a word is noticed after about this long: before the kernel client,

@@ -12,15 +12,17 @@
 #include "dmcore/target.h"
 #include "server/event_feed.h"
 #include "server/nbd/counts.h"
+#include "server/stores/remote_link.h"
 
 namespace server {
 
 struct StoreInfo {
     std::string name;
-    std::string type;    // "memory", "file"
-    std::string detail;  // The path of a file; may be empty.
+    std::string type;    // "memory", "file", "nbd"
+    std::string detail;  // The path of a file, the URI of a remote; may be empty.
     std::uint64_t size_sectors = 0;
-    std::uint64_t errors = 0;  // I/O that it could not do since it was opened.
+    std::uint64_t errors = 0;          // I/O that it could not do since it was opened.
+    std::optional<RemoteLink> link{};  // Nothing: it is here.
 };
 
 struct DeviceInfo {

@@ -2,57 +2,73 @@
 
 #include "dmcore/stores/memory.h"
 #include "server/stores/file.h"
+#include "server/stores/open_remote.h"
 #include "server/stores/threads.h"
 
 namespace server {
 namespace {
 
-bool punches(const config::StoreSpec& spec) {
-    return spec.discard == config::StoreSpec::Discard::punch;
-}
-
-}  // namespace
-
-OpenStore::OpenStore(const config::StoreSpec& spec, Shards& shards,
-                     std::shared_ptr<FileThreads> threads, std::shared_ptr<OpenFile> file)
-    : name_(spec.name), path_(spec.path), punch_(punches(spec)) {
-    if (spec.type == config::StoreSpec::Type::memory) {
-        memory_ = std::make_shared<dmcore::MemoryStore>(name_, spec.size_sectors);
+class OpenMemory final : public OpenStore {
+  public:
+    OpenMemory(const config::StoreSpec& spec, Shards& shards)
+        : OpenStore(spec),
+          memory_(std::make_shared<dmcore::MemoryStore>(name(), spec.size_sectors)) {
         for (unsigned i = 0; i < shards.shards(); ++i) {
             fronts_.push_back(std::make_unique<dmcore::MemoryDevice>(memory_));
         }
-        return;
     }
-    store_ = std::make_shared<FileStore>(name_,
-                                         FileOptions{.path = path_,
-                                                     .size_sectors = spec.size_sectors,
-                                                     .create = spec.create,
-                                                     .punch = punch_},
-                                         std::move(file));
-    std::vector<Inbox*> inboxes;
-    for (unsigned i = 0; i < shards.shards(); ++i) inboxes.push_back(&shards[i]);
-    const auto queue = std::make_shared<FileQueue>(std::move(threads), store_, inboxes);
-    for (unsigned i = 0; i < shards.shards(); ++i) {
-        fronts_.push_back(std::make_unique<FileDevice>(queue, i, shards[i].agenda()));
-    }
+
+    std::uint64_t errors() const noexcept override { return memory_->errors(); }
+
+  private:
+    std::shared_ptr<dmcore::MemoryStore> memory_;
+};
+
+FileOptions options_of(const config::StoreSpec& spec) {
+    return {.path = spec.path,
+            .size_sectors = spec.size_sectors,
+            .create = spec.create,
+            .punch = spec.discard == config::StoreSpec::Discard::punch};
 }
 
-std::shared_ptr<OpenFile> OpenStore::file() const noexcept {
-    return store_ == nullptr ? nullptr : store_->file();
-}
+class OpenFileStore final : public OpenStore {
+  public:
+    OpenFileStore(const config::StoreSpec& spec, Shards& shards,
+                  std::shared_ptr<FileThreads> threads, std::shared_ptr<OpenFile> file)
+        : OpenStore(spec),
+          store_(std::make_shared<FileStore>(name(), options_of(spec), std::move(file))) {
+        const auto queue =
+            std::make_shared<FileQueue>(std::move(threads), store_, shards.inboxes());
+        for (unsigned i = 0; i < shards.shards(); ++i) {
+            fronts_.push_back(std::make_unique<FileDevice>(queue, i, shards[i].agenda()));
+        }
+    }
+
+    std::shared_ptr<OpenFile> file() const noexcept override { return store_->file(); }
+    std::uint64_t errors() const noexcept override { return store_->errors(); }
+    bool sync() noexcept override { return store_->sync(); }
+
+  private:
+    std::shared_ptr<FileStore> store_;
+};
+
+}  // namespace
 
 bool OpenStore::serves(const config::StoreSpec& spec) const noexcept {
-    const bool memory = spec.type == config::StoreSpec::Type::memory;
-    return name_ == spec.name && memory == (store_ == nullptr) &&
-           limits().size_sectors == spec.size_sectors && (memory || punch_ == punches(spec));
+    return name() == spec.name && spec_.type == spec.type &&
+           limits().size_sectors == spec.size_sectors && spec_.discard == spec.discard &&
+           spec_.uri == spec.uri && spec_.connections == spec.connections &&
+           spec_.reconnect == spec.reconnect && spec_.trust_restart == spec.trust_restart &&
+           spec_.timeout == spec.timeout;
 }
 
-std::uint64_t OpenStore::errors() const noexcept {
-    return store_ == nullptr ? memory_->errors() : store_->errors();
-}
-
-bool OpenStore::sync() noexcept {
-    return store_ == nullptr || store_->sync();
+std::unique_ptr<OpenStore> open_store(const config::StoreSpec& spec, Shards& shards,
+                                      std::shared_ptr<FileThreads> threads,
+                                      std::shared_ptr<OpenFile> file) {
+    using Type = config::StoreSpec::Type;
+    if (spec.type == Type::memory) return std::make_unique<OpenMemory>(spec, shards);
+    if (spec.type == Type::nbd) return open_remote(spec, shards);
+    return std::make_unique<OpenFileStore>(spec, shards, std::move(threads), std::move(file));
 }
 
 }  // namespace server

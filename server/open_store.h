@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -8,51 +9,55 @@
 #include "dmcore/device.h"
 #include "server/net/shards.h"
 #include "server/stores/open_file.h"
-
-namespace dmcore {
-class MemoryStore;
-}
+#include "server/stores/remote_link.h"
 
 namespace server {
 
-class FileStore;
 class FileThreads;
 
-/// A store of a table file, open on every shard. Its making and its end may take their time.
+/// A store of a table file, open on every shard. Its making and its end may take their time. Any
+/// thread.
 class OpenStore {
   public:
-    /// Opens it, or goes on with `file` that is open under another name [O-11]. Throws StoreError,
-    /// and std::bad_alloc for memory that is not to be had.
-    OpenStore(const config::StoreSpec& spec, Shards& shards, std::shared_ptr<FileThreads> threads,
-              std::shared_ptr<OpenFile> file);
+    virtual ~OpenStore() = default;
     OpenStore(const OpenStore&) = delete;
     OpenStore& operator=(const OpenStore&) = delete;
 
-    const std::string& name() const noexcept { return name_; }
-    /// Empty: its bytes are in memory only.
-    const std::string& path() const noexcept { return path_; }
+    const std::string& name() const noexcept { return spec_.name; }
+    /// As it was opened.
+    const config::StoreSpec& spec() const noexcept { return spec_; }
     const dmcore::Limits& limits() const noexcept { return fronts_.front()->limits(); }
     /// As one shard uses it.
     dmcore::BlockDevice& front(unsigned shard) const noexcept { return *fronts_[shard]; }
-    /// Null: memory.
-    std::shared_ptr<OpenFile> file() const noexcept;
 
     /// Is it what `spec` asks for? A file may be known by another path.
     bool serves(const config::StoreSpec& spec) const noexcept;
 
-    /// I/O that it could not do since it was opened under this name.
-    std::uint64_t errors() const noexcept;
+    /// Null: it is no file.
+    virtual std::shared_ptr<OpenFile> file() const noexcept { return nullptr; }
 
-    /// Makes durable what was written. True: memory, which has nothing to sync.
-    bool sync() noexcept;
+    /// I/O that it could not do since it was opened under this name.
+    virtual std::uint64_t errors() const noexcept = 0;
+
+    /// Makes durable what was written. True: it is, or there is nothing that could be.
+    virtual bool sync() noexcept { return true; }
+
+    /// Nothing: it is here.
+    virtual std::optional<RemoteLink> link() const { return std::nullopt; }
+
+  protected:
+    explicit OpenStore(const config::StoreSpec& spec) : spec_(spec) {}
+
+    std::vector<std::unique_ptr<dmcore::BlockDevice>> fronts_;  // One a shard; set when made.
 
   private:
-    const std::string name_;
-    const std::string path_;
-    const bool punch_;
-    std::shared_ptr<FileStore> store_;             // Null: memory...
-    std::shared_ptr<dmcore::MemoryStore> memory_;  // ...which is here; otherwise null.
-    std::vector<std::unique_ptr<dmcore::BlockDevice>> fronts_;
+    const config::StoreSpec spec_;
 };
+
+/// Opens it, or goes on with `file` that is open under another name [O-11]. Throws StoreError, and
+/// std::bad_alloc for memory that is not to be had.
+std::unique_ptr<OpenStore> open_store(const config::StoreSpec& spec, Shards& shards,
+                                      std::shared_ptr<FileThreads> threads,
+                                      std::shared_ptr<OpenFile> file);
 
 }  // namespace server

@@ -73,7 +73,8 @@ void Reload::prepare() {
 void Reload::open_stores() {
     for (const config::StoreSpec& spec : wanted_.stores) {
         std::shared_ptr<OpenStore> store = live_->store(spec.name);
-        const bool stays = store != nullptr && store->path() == spec.path && store->serves(spec);
+        const bool stays =
+            store != nullptr && store->spec().path == spec.path && store->serves(spec);
         next_->stores.push_back(stays ? std::move(store) : open_store(spec));
     }
 }
@@ -91,12 +92,13 @@ std::shared_ptr<OpenStore> Reload::open_store(const config::StoreSpec& spec) {
     }
     const bool handed_over = open != nullptr;
     try {
-        auto store = running_.ownership().keep(std::make_unique<OpenStore>(
-            spec, running_.shards(), running_.file_threads(), std::move(open)));
+        auto store = running_.ownership().keep(
+            server::open_store(spec, running_.shards(), running_.file_threads(), std::move(open)));
         if (!handed_over && store->file() != nullptr) opened_.push_back(store);
         return store;
     } catch (const StoreError& error) {
-        fail_at(spec.path_position, {"store-open", error.what()});
+        const bool remote = spec.type == config::StoreSpec::Type::nbd;
+        fail_at(remote ? spec.uri_position : spec.path_position, {"store-open", error.what()});
     } catch (const std::bad_alloc&) {
         fail_at(spec.position, {"no-memory", "store " + config::quoted(spec.name) +
                                                  ": there is not enough memory"});

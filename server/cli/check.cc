@@ -1,6 +1,7 @@
 #include "config/load.h"
 #include "server/cli/exit.h"
 #include "server/cli/verbs.h"
+#include "server/stores/open_remote.h"
 
 namespace server::cli {
 namespace {
@@ -22,9 +23,11 @@ std::string verdict(const std::optional<config::Spec>& spec, const config::Diagn
 int check(const CheckArgs& args, Console& console) {
     bool good = true;
     Json all = Json::array();
+    config::Surroundings around;
+    around.remote_size = ask_remote_size(Ask::once);
     for (const std::string& file : args.files) {
         config::Diagnostics found;
-        const std::optional<config::Spec> spec = config::load_file(file, found);
+        const std::optional<config::Spec> spec = config::load_file(file, found, around);
         if (!spec || (args.strict && found.warnings() > 0)) good = false;
         if (args.format == CheckFormat::json) {
             for (Json& one : Json::parse(found.json())) all.push_back(std::move(one));

@@ -2,6 +2,7 @@
 #include "server/cli/embedded.h"
 #include "server/cli/exit.h"
 #include "server/cli/verbs.h"
+#include "server/stores/open_remote.h"
 
 namespace server::cli {
 namespace {
@@ -23,7 +24,9 @@ int serve(ServeArgs args, Console& console) {
     args.options.table_path = args.file;
     args.options.banner = "(" + printable(args.file) + ")";
     config::Diagnostics found;
-    return serve_spec(config::load_file(args.file, found), found, args.options, console);
+    config::Surroundings around;
+    around.remote_size = ask_remote_size(Ask::patiently);
+    return serve_spec(config::load_file(args.file, found, around), found, args.options, console);
 }
 
 int demo(ServeArgs args, Console& console) {

@@ -50,7 +50,9 @@ std::string Tree::store_label(const Json& store) {
         store.at("name").get<std::string>() + " [" + store.at("type").get<std::string>();
     const auto detail = store.at("detail").get<std::string>();
     if (!detail.empty()) text += " " + detail;
-    return printable(text + " " + config::sectors_text(store.at("size_sectors")) + "]");
+    text += " " + config::sectors_text(store.at("size_sectors"));
+    if (!store.value("connected", true)) text += ", not connected";
+    return printable(text + "]");
 }
 
 void Tree::draw(const std::string& name, const std::string& lead, const std::string& indent) {

@@ -99,10 +99,15 @@ Json json_of(const DeviceInfo& device) {
 }
 
 Json json_of(const StoreInfo& store) {
-    return {{"name", store.name},
-            {"type", store.type},
-            {"detail", store.detail},
-            {"size_sectors", store.size_sectors}};
+    Json json = {{"name", store.name},
+                 {"type", store.type},
+                 {"detail", store.detail},
+                 {"size_sectors", store.size_sectors}};
+    if (!store.link) return json;
+    json["connected"] = store.link->connected;
+    json["reconnects"] = store.link->reconnects;
+    if (!store.link->connected) json["trouble"] = store.link->trouble;
+    return json;
 }
 
 Json json_of(const ServedExport& served, bool is_volatile) {

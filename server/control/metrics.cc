@@ -27,6 +27,7 @@ class Metrics {
         for (const StoreInfo& store : stores_) {
             out_.put({{"store", store.name}}, static_cast<double>(store.errors));
         }
+        links();
         put_process_metrics(out_);
         return out_.take();
     }
@@ -157,6 +158,19 @@ class Metrics {
                     [](const DeviceInfo& device) { return device.suspended ? 1 : 0; });
         each_device("dmnbd_device_events_total", "counter", "Tables that went live.",
                     [](const DeviceInfo& device) { return device.event_number; });
+    }
+
+    void links() {
+        out_.begin("dmnbd_store_connected", "gauge", "Does the remote of the store answer?");
+        for (const StoreInfo& store : stores_) {
+            if (store.link) out_.put({{"store", store.name}}, store.link->connected ? 1 : 0);
+        }
+        out_.begin("dmnbd_store_reconnects_total", "counter",
+                   "Connections to the remote that took the place of a lost one.");
+        for (const StoreInfo& store : stores_) {
+            if (!store.link) continue;
+            out_.put({{"store", store.name}}, static_cast<double>(store.link->reconnects));
+        }
     }
 
     void faults() {

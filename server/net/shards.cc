@@ -38,6 +38,12 @@ std::vector<dmcore::ShardSeams> Shards::seams() noexcept {
     return seams;
 }
 
+std::vector<Inbox*> Shards::inboxes() {
+    std::vector<Inbox*> inboxes;
+    for (auto& shard : all_) inboxes.push_back(shard.get());
+    return inboxes;
+}
+
 void Shards::run_on_all(const std::function<void(Shard&)>& each) {
     std::vector<std::future<void>> answers;
     for (auto& shard : all_) {

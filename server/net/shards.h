@@ -26,6 +26,8 @@ class Shards final : public dmcore::Executor {
 
     Shard& operator[](unsigned index) noexcept { return *all_[index]; }
     std::vector<dmcore::ShardSeams> seams() noexcept;
+    /// Where stores bring bios back to, by shard.
+    std::vector<Inbox*> inboxes();
     /// Runs `each` on every shard and waits for all of them. Not from a shard.
     void run_on_all(const std::function<void(Shard&)>& each);
 

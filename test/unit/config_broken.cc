@@ -65,6 +65,9 @@ TEST_CASE("each broken table is refused with exactly the words that are written 
         if (name == "EMPTY") return "";
         return std::nullopt;
     };
+    around.remote_size = [](const config::StoreSpec&) {
+        return tl::unexpected(std::string("it does not answer"));
+    };
     for (const fs::path& file : files) {
         CAPTURE(file.filename().string());
         config::Diagnostics found;

@@ -76,3 +76,20 @@ TEST_CASE("the plan of the manual") {
           "  - store  ram0   memory 512MiB          LOSES DATA: apply needs --allow-data-loss\n"
           "1 to add, 1 to change, 1 to remove\n");
 }
+
+TEST_CASE("another way to the same remote is a change below; another remote is another store") {
+    const auto far = [](const std::string& more) {
+        return load("far", "version: 1\nstores: { far: { type: nbd, size: 1GiB, " + more +
+                               " } }\ndevices: { d: { table: [ { target: linear, args: { device: "
+                               "far } } ] } }\n");
+    };
+    const Spec live = far("uri: \"nbd://a\"");
+    CHECK(plan_text(diff(live, far("uri: \"nbd://a\", reconnect: 5s, connections: 2"))) ==
+          "  ~ device d    far changes below  swap while suspended\n"
+          "  ~ store  far  connections: 1 -> 2, reconnect: 20s -> 5s\n"
+          "0 to add, 2 to change, 0 to remove\n");
+    CHECK(plan_text(diff(live, far("uri: \"nbd://b\""))) ==
+          "  ~ device d    far changes below                     swap while suspended\n"
+          "  ~ store  far  nbd nbd://a 1GiB -> nbd nbd://b 1GiB\n"
+          "0 to add, 2 to change, 0 to remove\n");
+}

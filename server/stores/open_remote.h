@@ -1,0 +1,19 @@
+#pragma once
+
+#include <memory>
+
+#include "config/load.h"
+#include "server/open_store.h"
+
+namespace server {
+
+/// Opens a store of type nbd. It is open whether or not the remote answers now. Throws StoreError
+/// where this build has no libnbd.
+std::unique_ptr<OpenStore> open_remote(const config::StoreSpec& spec, Shards& shards);
+
+/// Asks a remote for its size: once, or again and again for as long as the store's `reconnect`
+/// says. Empty where this build has no libnbd.
+enum class Ask : std::uint8_t { once, patiently };
+config::RemoteSize ask_remote_size(Ask how);
+
+}  // namespace server
