@@ -86,6 +86,15 @@ std::string_view name_of(StoreSpec::Type type) noexcept {
     return "memory";
 }
 
+std::string_view name_of(StoreSpec::Engine engine) noexcept {
+    switch (engine) {
+        case StoreSpec::Engine::threads: return "threads";
+        case StoreSpec::Engine::io_uring: return "io_uring";
+        case StoreSpec::Engine::automatic: break;
+    }
+    return "auto";
+}
+
 const StoreSpec* Spec::find_store(std::string_view name) const noexcept {
     const auto found = std::find_if(stores.begin(), stores.end(),
                                     [&](const StoreSpec& one) { return one.name == name; });

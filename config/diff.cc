@@ -146,10 +146,8 @@ class Differ {
         list.add("discard",
                  std::string(from.discard == StoreSpec::Discard::punch ? "punch" : "ignore"),
                  std::string(to.discard == StoreSpec::Discard::punch ? "punch" : "ignore"));
-        const auto engine = [](const StoreSpec& one) {
-            return std::string(one.engine == StoreSpec::Engine::threads ? "threads" : "auto");
-        };
-        list.add("engine", engine(from), engine(to));
+        list.add("engine", std::string(name_of(from.engine)), std::string(name_of(to.engine)));
+        list.add("direct", from.direct, to.direct);
         list.add("connections", std::to_string(from.connections), std::to_string(to.connections));
         list.add("reconnect", duration_text(from.reconnect), duration_text(to.reconnect));
         list.add("trust_restart", from.trust_restart, to.trust_restart);
@@ -227,9 +225,9 @@ class Differ {
     /// Does a store that changed to that go on as it was for what stands on it?
     static bool same_device(const StoreSpec& from, const StoreSpec& to) {
         return same_bytes(from, to) && from.size_sectors == to.size_sectors &&
-               from.discard == to.discard && from.connections == to.connections &&
-               from.reconnect == to.reconnect && from.trust_restart == to.trust_restart &&
-               from.timeout == to.timeout;
+               from.discard == to.discard && from.direct == to.direct && from.engine == to.engine &&
+               from.connections == to.connections && from.reconnect == to.reconnect &&
+               from.trust_restart == to.trust_restart && from.timeout == to.timeout;
     }
     void remove(Change found, const DeviceSpec& device) {
         found.summary = sectors_text(device.size_sectors);

@@ -94,8 +94,9 @@ std::string store_text(const StoreSpec& store) {
     map.put_if(memory || store.size_given, "size", sectors_text(store.size_sectors));
     map.put_if(store.create, "create", "true");
     map.put_if(store.discard == StoreSpec::Discard::ignore, "discard", "ignore");
-    map.put_if(store.engine == StoreSpec::Engine::threads, "engine", "threads");
     const StoreSpec defaults;
+    map.put_if(store.engine != defaults.engine, "engine", std::string(name_of(store.engine)));
+    map.put_if(store.direct, "direct", "true");
     map.put_if(store.connections != defaults.connections, "connections",
                std::to_string(store.connections));
     map.put_if(store.reconnect != defaults.reconnect, "reconnect", duration_text(store.reconnect));

@@ -74,13 +74,9 @@ void read_file_store(const Section& section, StoreSpec& store) {
         store.discard = static_cast<StoreSpec::Discard>(*discard);
     }
     if (const auto engine = section.choice("engine", engines)) {
-        if (*engine == 2)
-            section.not_available("engine");
-        else
-            store.engine = static_cast<StoreSpec::Engine>(*engine);
+        store.engine = static_cast<StoreSpec::Engine>(*engine);
     }
-    if (section.read("direct", parse_boolean).value_or(false))
-        section.not_available("direct", "false");
+    section.set(store.direct, "direct", parse_boolean);
 }
 
 void read_nbd_store(const Section& section, StoreSpec& store) {

@@ -19,7 +19,7 @@ namespace config {
 struct StoreSpec {
     enum class Type : std::uint8_t { memory, file, nbd };
     enum class Discard : std::uint8_t { punch, ignore };
-    enum class Engine : std::uint8_t { automatic, threads };
+    enum class Engine : std::uint8_t { automatic, threads, io_uring };
 
     std::string name;
     Position position;  // Of the name.
@@ -33,6 +33,7 @@ struct StoreSpec {
     bool create = false;
     Discard discard = Discard::punch;
     Engine engine = Engine::automatic;
+    bool direct = false;
 
     // Remote ones, of type nbd, only:
     std::string uri;  // As written.
@@ -47,6 +48,8 @@ struct StoreSpec {
 
 /// As `type` is written: "memory".
 std::string_view name_of(StoreSpec::Type type) noexcept;
+/// As `engine` is written: "auto".
+std::string_view name_of(StoreSpec::Engine engine) noexcept;
 
 /// Where a segment of a table was written. What was left out has no line.
 struct SegmentPlace {

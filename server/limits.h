@@ -39,6 +39,9 @@ inline constexpr std::size_t send_pieces = 256;
 
 inline constexpr std::size_t threads_per_file = 4;
 
+/// Of one shard: calls that io_uring has not ended.
+inline constexpr unsigned ring_calls_max = 256;
+
 /// Of a connection to a remote store, until its handshake is done; and between two attempts.
 inline constexpr std::chrono::seconds remote_connect_time{5};
 inline constexpr std::chrono::milliseconds remote_pause_min{50};

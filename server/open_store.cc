@@ -1,5 +1,7 @@
 #include "server/open_store.h"
 
+#include <spdlog/spdlog.h>
+
 #include "dmcore/stores/memory.h"
 #include "server/stores/file.h"
 #include "server/stores/open_remote.h"
@@ -28,7 +30,8 @@ FileOptions options_of(const config::StoreSpec& spec) {
     return {.path = spec.path,
             .size_sectors = spec.size_sectors,
             .create = spec.create,
-            .punch = spec.discard == config::StoreSpec::Discard::punch};
+            .punch = spec.discard == config::StoreSpec::Discard::punch,
+            .direct = spec.direct};
 }
 
 class OpenFileStore final : public OpenStore {
@@ -39,8 +42,13 @@ class OpenFileStore final : public OpenStore {
           store_(std::make_shared<FileStore>(name(), options_of(spec), std::move(file))) {
         const auto queue =
             std::make_shared<FileQueue>(std::move(threads), store_, shards.inboxes());
+        const bool threads_only = spec.engine == config::StoreSpec::Engine::threads;
         for (unsigned i = 0; i < shards.shards(); ++i) {
-            fronts_.push_back(std::make_unique<FileDevice>(queue, i, shards[i].agenda()));
+            FileRing* const ring = threads_only ? nullptr : shards[i].file_ring();
+            fronts_.push_back(std::make_unique<FileDevice>(queue, i, shards[i].agenda(), ring));
+        }
+        if (!threads_only && shards[0].file_ring() == nullptr) {
+            spdlog::info("store '{}': there is no io_uring here, so threads do its I/O", name());
         }
     }
 
@@ -57,9 +65,9 @@ class OpenFileStore final : public OpenStore {
 bool OpenStore::serves(const config::StoreSpec& spec) const noexcept {
     return name() == spec.name && spec_.type == spec.type &&
            limits().size_sectors == spec.size_sectors && spec_.discard == spec.discard &&
-           spec_.uri == spec.uri && spec_.connections == spec.connections &&
-           spec_.reconnect == spec.reconnect && spec_.trust_restart == spec.trust_restart &&
-           spec_.timeout == spec.timeout;
+           spec_.direct == spec.direct && spec_.engine == spec.engine && spec_.uri == spec.uri &&
+           spec_.connections == spec.connections && spec_.reconnect == spec.reconnect &&
+           spec_.trust_restart == spec.trust_restart && spec_.timeout == spec.timeout;
 }
 
 std::unique_ptr<OpenStore> open_store(const config::StoreSpec& spec, Shards& shards,

@@ -33,6 +33,7 @@ Shard::Shard(unsigned index)
       receive_buffer_(limits::receive_bytes),
       timer_(io_),
       bell_(io_, make_bell()),
+      file_ring_(FileRing::open(io_, agenda_)),
       hangups_(io_, make_hangup_watch()),
       exports_(std::make_shared<ExportTable>()) {
     wait_for_posts();

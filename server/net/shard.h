@@ -15,6 +15,7 @@
 #include "server/limits.h"
 #include "server/nbd/session.h"
 #include "server/stores/inbox.h"
+#include "server/stores/ring.h"
 
 namespace server {
 
@@ -55,6 +56,8 @@ class Shard final : public dmcore::Clock, public Inbox {
     dmcore::Agenda& agenda() noexcept { return agenda_; }
     asio::io_context& io() noexcept { return io_; }
     nbd::SessionResources& resources() noexcept { return resources_; }
+    /// Null: there is none to be had.
+    FileRing* file_ring() noexcept { return file_ring_.get(); }
     /// Scratch for one receive call; whoever receives uses it up at once.
     std::span<std::byte> receive_buffer() noexcept { return receive_buffer_; }
 
@@ -113,6 +116,7 @@ class Shard final : public dmcore::Clock, public Inbox {
     asio::steady_timer timer_;
 
     asio::posix::stream_descriptor bell_;  // An eventfd: posts, and bios that stores have finished.
+    std::unique_ptr<FileRing> file_ring_;
     asio::posix::stream_descriptor hangups_;  // An epoll over paused connections.
     std::mutex posts_mutex_;                  // Guards the next two.
     std::vector<std::function<void()>> posts_;

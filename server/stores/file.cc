@@ -2,11 +2,12 @@
 
 #include <fcntl.h>
 #include <linux/falloc.h>
-#include <sys/uio.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
+#include <cstring>
 
 namespace server {
 
@@ -16,22 +17,27 @@ using dmcore::sector_bytes;
 
 namespace {
 
-constexpr std::size_t pieces_max = 64;
+constexpr std::size_t bounce_bytes = 1U << 20;  // Of direct I/O with memory that is not aligned.
 
-struct Pieces {
-    std::array<iovec, pieces_max> all;
-    int count = 0;
-    std::uint64_t bytes = 0;
-
-    /// As much as there is room for of what is left of a bio.
-    void add(const dmcore::BioIter& iter, const dmcore::Segment* segments) {
-        dmcore::for_each_piece(iter, segments, [&](std::byte* data, std::size_t length) {
-            if (count == static_cast<int>(pieces_max)) return;
-            all[static_cast<std::size_t>(count++)] = {data, length};
-            bytes += length;
-        });
-    }
+/// Aligned memory, in place of what direct I/O can't use.
+struct Bounce {
+    std::byte* data = static_cast<std::byte*>(std::aligned_alloc(4096, bounce_bytes));
+    Bounce() = default;
+    ~Bounce() { std::free(data); }
+    Bounce(const Bounce&) = delete;
+    Bounce& operator=(const Bounce&) = delete;
 };
+
+/// Copies `bytes` from where `iter` stands into `memory`, or back.
+void copy(const dmcore::BioIter& iter, const dmcore::Segment* segments, std::byte* memory,
+          std::uint64_t bytes, bool back) {
+    dmcore::BioIter part = iter;
+    part.bytes = bytes;
+    dmcore::for_each_piece(part, segments, [&](std::byte* data, std::size_t length) {
+        std::memcpy(back ? data : memory, back ? memory : data, length);
+        memory += length;
+    });
+}
 
 Bio* following(const Bio& bio) noexcept {
     return static_cast<Bio*>(bio.next);
@@ -64,8 +70,9 @@ FileStore::FileStore(std::string name, const FileOptions& options, std::shared_p
     if (file_ == nullptr) {
         file_ = std::make_shared<OpenFile>(name_, options);
     } else {
-        file_->require_size(name_, options);
+        file_->require_fit(name_, options);
     }
+    limits_.logical_block_bytes = std::max(limits_.logical_block_bytes, file_->direct_bytes());
 }
 
 void FileStore::run(Bio& bio) noexcept {
@@ -95,7 +102,7 @@ void FileStore::take_run(Bios& bios, Bios& run) noexcept {
     for (std::size_t count = 1; Bio* const last = bios.pop(); ++count) {
         run.push_back(*last);
         const Bio* const next = bios.front();
-        if (count == pieces_max || next == nullptr || !goes_on(*last, *next)) return;
+        if (count == Pieces::most || next == nullptr || !goes_on(*last, *next)) return;
     }
 }
 
@@ -112,20 +119,33 @@ void FileStore::run(const Bios& bios) noexcept {
     for (Bio* each = first; each != nullptr; each = following(*each)) run(*each);
 }
 
+bool FileStore::guard(const Bios& bios, std::optional<RangeGuards::Hold>& hold) noexcept {
+    const Bio& first = *bios.front();
+    hold.emplace(file_->guards(), first.iter.sector * sector_bytes, bytes_of(bios),
+                 first.op != Op::read);
+    return hold->try_lock();
+}
+
+/// Nothing is in the page cache if it is passed by.
 bool FileStore::try_read(const Bios& bios) noexcept {
-    RangeGuards::Hold guard(file_->guards(), bios.front()->iter.sector * sector_bytes,
-                            bytes_of(bios), false);
-    return guard.try_lock() && transfer_at_once(bios, RWF_NOWAIT);
+    if (file_->direct_bytes() != 0) return false;
+    std::optional<RangeGuards::Hold> hold;
+    return guard(bios, hold) && transfer_at_once(bios, RWF_NOWAIT);
+}
+
+bool FileStore::gather(const Bios& bios, Pieces& pieces) const noexcept {
+    for (const Bio* each = bios.front(); each != nullptr; each = following(*each)) {
+        pieces.add(each->iter, each->segments);
+    }
+    const std::uint32_t block = file_->direct_bytes();
+    return pieces.bytes == bytes_of(bios) && (block == 0 || pieces.aligned(block));
 }
 
 /// False: not all of it was done.
 bool FileStore::transfer_at_once(const Bios& bios, int flags) noexcept {
     Pieces pieces;
     const Bio& first = *bios.front();
-    for (const Bio* each = &first; each != nullptr; each = following(*each)) {
-        pieces.add(each->iter, each->segments);
-    }
-    if (pieces.bytes != bytes_of(bios)) return false;
+    if (!gather(bios, pieces)) return false;
     const auto at = static_cast<off_t>(first.iter.sector * sector_bytes);
     const ssize_t count = first.op == Op::read
                               ? ::preadv2(file_->fd(), pieces.all.data(), pieces.count, at, flags)
@@ -137,20 +157,44 @@ bool FileStore::transfer_at_once(const Bios& bios, int flags) noexcept {
 /// shorter is an error, not zeroes.
 int FileStore::transfer(const Bio& bio) noexcept {
     dmcore::BioIter iter = bio.iter;
-    auto at = static_cast<off_t>(iter.sector * sector_bytes);
+    const std::uint32_t block = file_->direct_bytes();
     while (iter.bytes > 0) {
         Pieces pieces;
         pieces.add(iter, bio.segments);
-        const ssize_t count = bio.op == Op::read
-                                  ? ::preadv(file_->fd(), pieces.all.data(), pieces.count, at)
-                                  : ::pwritev(file_->fd(), pieces.all.data(), pieces.count, at);
+        const bool fits = block == 0 || pieces.aligned(block);
+        const ssize_t count =
+            fits ? transfer_some(bio.op, iter, pieces) : transfer_copy(bio.op, iter, bio.segments);
         if (count < 0 && errno == EINTR) continue;
         if (count < 0) return errno;
         if (count == 0) return EIO;
-        at += count;
         dmcore::advance(iter, bio.segments, true, static_cast<std::uint64_t>(count));
     }
     return 0;
+}
+
+ssize_t FileStore::transfer_some(Op op, const dmcore::BioIter& iter,
+                                 const Pieces& pieces) noexcept {
+    const auto at = static_cast<off_t>(iter.sector * sector_bytes);
+    return op == Op::read ? ::preadv(file_->fd(), pieces.all.data(), pieces.count, at)
+                          : ::pwritev(file_->fd(), pieces.all.data(), pieces.count, at);
+}
+
+ssize_t FileStore::transfer_copy(Op op, const dmcore::BioIter& iter,
+                                 const dmcore::Segment* segments) noexcept {
+    const Bounce bounce;
+    if (bounce.data == nullptr) {
+        errno = ENOMEM;
+        return -1;
+    }
+    Pieces aligned;
+    aligned.bytes = std::min<std::uint64_t>(iter.bytes, bounce_bytes);
+    aligned.all[static_cast<std::size_t>(aligned.count++)] = {bounce.data, aligned.bytes};
+    if (op == Op::write) copy(iter, segments, bounce.data, aligned.bytes, false);
+    const ssize_t count = transfer_some(op, iter, aligned);
+    if (op == Op::read && count > 0) {
+        copy(iter, segments, bounce.data, static_cast<std::uint64_t>(count), true);
+    }
+    return count;
 }
 
 int FileStore::discard(const Bio& bio) noexcept {
@@ -172,7 +216,7 @@ int FileStore::write_zeroes(const Bio& bio) noexcept {
 }
 
 int FileStore::write_zero_bytes(std::uint64_t at, std::uint64_t bytes) noexcept {
-    static std::byte zeroes[64 << 10];
+    alignas(4096) static std::byte zeroes[64 << 10];
     dmcore::Segment segment{zeroes, sizeof zeroes};
     Bio part;
     part.op = Op::write;

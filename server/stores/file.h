@@ -3,11 +3,13 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "dmcore/device.h"
 #include "dmcore/queue.h"
 #include "server/stores/open_file.h"
+#include "server/stores/pieces.h"
 
 namespace server {
 
@@ -37,6 +39,11 @@ class FileStore {
     /// Reads from the page cache if that needs no waiting. False: nothing is known, run() them.
     bool try_read(const Bios& bios) noexcept;
 
+    /// The memory of a run, for one call to the kernel. False: one call can't do it.
+    bool gather(const Bios& bios, Pieces& pieces) const noexcept;
+    /// Holds the range of a run [O-8]. False: somebody holds part of it.
+    bool guard(const Bios& bios, std::optional<RangeGuards::Hold>& hold) noexcept;
+
     /// Bios that failed.
     std::uint64_t errors() const noexcept { return errors_.load(std::memory_order_relaxed); }
 
@@ -47,6 +54,10 @@ class FileStore {
     void run(dmcore::Bio& bio) noexcept;
     bool transfer_at_once(const Bios& bios, int flags) noexcept;
     int transfer(const dmcore::Bio& bio) noexcept;
+    ssize_t transfer_some(dmcore::Op op, const dmcore::BioIter& iter,
+                          const Pieces& pieces) noexcept;
+    ssize_t transfer_copy(dmcore::Op op, const dmcore::BioIter& iter,
+                          const dmcore::Segment* segments) noexcept;
     int discard(const dmcore::Bio& bio) noexcept;
     int write_zeroes(const dmcore::Bio& bio) noexcept;
     int write_zero_bytes(std::uint64_t at, std::uint64_t bytes) noexcept;

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -12,6 +13,8 @@
 
 namespace server {
 namespace {
+
+constexpr std::uint32_t direct_bytes_default = 4096;  // Enough for every disk there is.
 
 /// What a folder must do so that a file made in it survives a crash.
 bool sync_folder(const std::string& path) {
@@ -52,22 +55,25 @@ OpenFile::~OpenFile() {
 }
 
 void OpenFile::open(const std::string& store, const FileOptions& options) {
-    fd_ = ::open(options.path.c_str(), O_RDWR | O_CLOEXEC);
+    const int flags = O_RDWR | O_CLOEXEC | (options.direct ? O_DIRECT : 0);
+    fd_ = ::open(options.path.c_str(), flags);
     const bool missing = fd_ < 0 && errno == ENOENT;
     if (missing && options.create) {
-        fd_ = ::open(options.path.c_str(), O_RDWR | O_CLOEXEC | O_CREAT | O_EXCL, 0600);
+        fd_ = ::open(options.path.c_str(), flags | O_CREAT | O_EXCL, 0600);
         if (fd_ >= 0) made_path_ = std::filesystem::absolute(options.path).string();
     }
     if (fd_ < 0) fail(store, options, missing && options.create ? "create" : "open");
     struct stat found {};
     if (::fstat(fd_, &found) != 0) fail(store, options, "look at");
     identity_ = {found.st_dev, found.st_ino};
-    if (!S_ISREG(found.st_mode)) {
-        throw StoreError("store '" + store + "': " + options.path + " is not a regular file");
+    if (!S_ISREG(found.st_mode) && !S_ISBLK(found.st_mode)) {
+        throw StoreError("store '" + store + "': " + options.path +
+                         " is neither a file nor a disk");
     }
     lock(store, options);
+    if (options.direct) look_at_blocks(store, options);
     if (options.create && found.st_size == 0) grow(store, options);
-    require_size(store, options);
+    require_fit(store, options);
     // Also for one that is there: whoever made it may have died before this.
     if (!options.create) return;
     if (::fsync(fd_) != 0 || !sync_folder(options.path)) fail(store, options, "sync");
@@ -89,14 +95,36 @@ void OpenFile::grow(const std::string& store, const FileOptions& options) const 
     if (::ftruncate(fd_, bytes) != 0) fail(store, options, "size");
 }
 
-void OpenFile::require_size(const std::string& store, const FileOptions& options) const {
-    struct stat found {};
-    if (::fstat(fd_, &found) != 0) fail(store, options, "look at");
+void OpenFile::require_fit(const std::string& store, const FileOptions& options) const {
+    if (options.direct != (direct_bytes_ != 0)) {
+        throw StoreError("store '" + store + "': " + options.path +
+                         " is open now: 'direct' can be changed when nothing uses it");
+    }
     const std::uint64_t wanted = options.size_sectors * dmcore::sector_bytes;
-    const auto size = static_cast<std::uint64_t>(found.st_size);
+    const std::uint64_t size = size_bytes(store, options);
     if (size >= wanted) return;
     throw StoreError("store '" + store + "': " + options.path + " has " + std::to_string(size) +
                      " bytes, less than the " + std::to_string(wanted) + " of its 'size'");
+}
+
+std::uint64_t OpenFile::size_bytes(const std::string& store, const FileOptions& options) const {
+    const off_t end = ::lseek(fd_, 0, SEEK_END);  // Of a disk, too.
+    if (end < 0) fail(store, options, "look at");
+    return static_cast<std::uint64_t>(end);
+}
+
+void OpenFile::look_at_blocks(const std::string& store, const FileOptions& options) {
+    struct statx found {};
+    if (::statx(fd_, "", AT_EMPTY_PATH, STATX_DIOALIGN, &found) != 0) {
+        fail(store, options, "look at");
+    }
+    direct_bytes_ = direct_bytes_default;
+    if ((found.stx_mask & STATX_DIOALIGN) == 0) return;  // An old kernel, or file system.
+    direct_bytes_ = std::max(
+        {found.stx_dio_mem_align, found.stx_dio_offset_align, std::uint32_t{dmcore::sector_bytes}});
+    if (found.stx_dio_offset_align != 0 && direct_bytes_ <= direct_bytes_default) return;
+    throw StoreError("store '" + store + "': " + options.path +
+                     " can't be used with 'direct': its file system has no direct I/O for it");
 }
 
 void OpenFile::remove_if_made() noexcept {

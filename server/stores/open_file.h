@@ -22,7 +22,8 @@ struct FileOptions {
     std::string path;
     std::uint64_t size_sectors = 0;
     bool create = false;
-    bool punch = true;  // Give space back on discard; otherwise discards do nothing.
+    bool punch = true;    // Give space back on discard; otherwise discards do nothing.
+    bool direct = false;  // Past the page cache.
 };
 
 /// What makes two paths the same file.
@@ -50,8 +51,10 @@ class OpenFile {
 
     int fd() const noexcept { return fd_; }
     const FileIdentity& identity() const noexcept { return identity_; }
-    /// Throws StoreError if the file is smaller than the store wants it.
-    void require_size(const std::string& store, const FileOptions& options) const;
+    /// What offsets, lengths and memory of direct I/O are multiples of; 0: it is not direct.
+    std::uint32_t direct_bytes() const noexcept { return direct_bytes_; }
+    /// Throws StoreError if the file is smaller than the store wants it, or open in another way.
+    void require_fit(const std::string& store, const FileOptions& options) const;
     /// Removes the file again if this made it: nobody has used it.
     void remove_if_made() noexcept;
 
@@ -66,7 +69,11 @@ class OpenFile {
     void lock(const std::string& store, const FileOptions& options) const;
     void grow(const std::string& store, const FileOptions& options) const;
 
+    std::uint64_t size_bytes(const std::string& store, const FileOptions& options) const;
+    void look_at_blocks(const std::string& store, const FileOptions& options);
+
     int fd_ = -1;
+    std::uint32_t direct_bytes_ = 0;
     FileIdentity identity_;
     std::string made_path_;  // Empty: the file was there.
 

@@ -9,6 +9,31 @@ constexpr std::uint64_t guarded_bytes = 64U << 10;
 
 }  // namespace
 
+void RangeGuards::Guard::lock(bool exclusive) noexcept {
+    while (!try_lock(exclusive)) {
+        const std::int32_t readers = readers_.load(std::memory_order_relaxed);
+        if (readers == written || (exclusive && readers > 0)) readers_.wait(readers);
+    }
+}
+
+bool RangeGuards::Guard::try_lock(bool exclusive) noexcept {
+    std::int32_t readers = readers_.load(std::memory_order_relaxed);
+    for (;;) {
+        if (readers == written || (exclusive && readers > 0)) return false;
+        const std::int32_t next = exclusive ? written : readers + 1;
+        if (readers_.compare_exchange_weak(readers, next, std::memory_order_acquire)) return true;
+    }
+}
+
+void RangeGuards::Guard::unlock(bool exclusive) noexcept {
+    if (exclusive) {
+        readers_.store(0, std::memory_order_release);
+    } else if (readers_.fetch_sub(1, std::memory_order_release) > 1) {
+        return;  // Who waits, waits for the last reader.
+    }
+    readers_.notify_all();
+}
+
 RangeGuards::Hold::Hold(RangeGuards& guards, std::uint64_t at, std::uint64_t bytes,
                         bool exclusive) noexcept
     : guards_(guards), exclusive_(exclusive) {
@@ -20,28 +45,26 @@ RangeGuards::Hold::Hold(RangeGuards& guards, std::uint64_t at, std::uint64_t byt
 }
 
 RangeGuards::Hold::~Hold() {
-    if (!held_) return;
-    for_each(
-        [&](std::shared_mutex& guard) { exclusive_ ? guard.unlock() : guard.unlock_shared(); });
+    if (held_) for_each([this](Guard& guard) { guard.unlock(exclusive_); });
 }
 
 void RangeGuards::Hold::lock() noexcept {
-    for_each([&](std::shared_mutex& guard) { exclusive_ ? guard.lock() : guard.lock_shared(); });
+    for_each([this](Guard& guard) { guard.lock(exclusive_); });
     held_ = true;
 }
 
 bool RangeGuards::Hold::try_lock() noexcept {
     std::size_t taken = 0;
     held_ = true;
-    for_each([&](std::shared_mutex& guard) {
-        held_ = held_ && (exclusive_ ? guard.try_lock() : guard.try_lock_shared());
+    for_each([&](Guard& guard) {
+        held_ = held_ && guard.try_lock(exclusive_);
         if (held_) ++taken;
     });
     if (held_) return true;
-    for_each([&](std::shared_mutex& guard) {
+    for_each([&](Guard& guard) {
         if (taken == 0) return;
         --taken;
-        exclusive_ ? guard.unlock() : guard.unlock_shared();
+        guard.unlock(exclusive_);
     });
     return false;
 }

@@ -1,14 +1,14 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <shared_mutex>
 
 namespace server {
 
 /// Keeps a read and a write of the same 64 KiB of a file apart [O-8]: file systems don't promise
-/// that by themselves. Any thread.
+/// that by themselves. Any thread; what one thread has locked another may unlock.
 class RangeGuards {
   public:
     /// A range, held alone or with other readers until this goes.
@@ -36,8 +36,20 @@ class RangeGuards {
     };
 
   private:
+    /// Many readers or one writer, without an owner: I/O is begun here and may end elsewhere.
+    class Guard {
+      public:
+        void lock(bool exclusive) noexcept;
+        bool try_lock(bool exclusive) noexcept;
+        void unlock(bool exclusive) noexcept;
+
+      private:
+        static constexpr std::int32_t written = -1;
+        std::atomic<std::int32_t> readers_{0};
+    };
+
     static constexpr std::size_t guard_count = 256;
-    std::array<std::shared_mutex, guard_count> all_;  // Blocks share them.
+    std::array<Guard, guard_count> all_;  // Blocks share them.
 };
 
 }  // namespace server

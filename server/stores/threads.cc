@@ -108,8 +108,10 @@ FileQueue::Source& FileQueue::next_source() noexcept {
     }
 }
 
-FileDevice::FileDevice(std::shared_ptr<FileQueue> queue, unsigned shard, dmcore::Agenda& agenda)
+FileDevice::FileDevice(std::shared_ptr<FileQueue> queue, unsigned shard, dmcore::Agenda& agenda,
+                       FileRing* ring)
     : queue_(std::move(queue)),
+      ring_(ring),
       shard_(shard),
       agenda_(agenda),
       turn_([](void* self) noexcept { static_cast<FileDevice*>(self)->start_turn(); }, this) {}
@@ -129,7 +131,21 @@ void FileDevice::start_turn() noexcept {
             waiting_.append(run);
         }
     }
+    if (ring_ != nullptr) try_ring();
     if (!waiting_.empty()) queue_->submit(shard_, waiting_);
+}
+
+/// Leaves what is for the threads: what is no read or write, has to be durable, or finds no place.
+void FileDevice::try_ring() noexcept {
+    FileStore::Bios all;
+    all.append(waiting_);
+    while (!all.empty()) {
+        FileStore::Bios run;
+        FileStore::take_run(all, run);
+        const dmcore::Bio& first = *run.front();
+        const bool plain = has_data(first.op) && !first.fua;
+        if (!plain || !ring_->submit(queue_->store(), run, *this)) waiting_.append(run);
+    }
 }
 
 }  // namespace server

@@ -10,6 +10,7 @@
 #include "dmcore/device.h"
 #include "server/stores/file.h"
 #include "server/stores/inbox.h"
+#include "server/stores/ring.h"
 
 namespace server {
 
@@ -84,10 +85,13 @@ class FileQueue : public dmcore::Link {
 };
 
 /// A file store as one shard sees it: reads what the page cache has, and hands the rest to the
-/// threads, all of one turn together, so that what lies side by side is done in one call.
-class FileDevice final : public dmcore::BlockDevice {
+/// ring, if there is one, or to the threads, all of one turn together, so that what lies side by
+/// side is done in one call.
+class FileDevice final : public dmcore::BlockDevice, private FileRing::Fallback {
   public:
-    FileDevice(std::shared_ptr<FileQueue> queue, unsigned shard, dmcore::Agenda& agenda);
+    /// `ring` may be null.
+    FileDevice(std::shared_ptr<FileQueue> queue, unsigned shard, dmcore::Agenda& agenda,
+               FileRing* ring = nullptr);
 
     void submit(dmcore::Bio& bio) noexcept override;
     const dmcore::Limits& limits() const noexcept override { return queue_->store().limits(); }
@@ -95,12 +99,15 @@ class FileDevice final : public dmcore::BlockDevice {
 
   private:
     void start_turn() noexcept;
+    void try_ring() noexcept;
+    void hand_over(FileStore::Bios& run) noexcept override { queue_->submit(shard_, run); }
 
     std::shared_ptr<FileQueue> queue_;
+    FileRing* const ring_;
     const unsigned shard_;
     dmcore::Agenda& agenda_;
     FileStore::Bios reads_;    // Of this turn, to be tried...
-    FileStore::Bios waiting_;  // ...and what goes to the threads.
+    FileStore::Bios waiting_;  // ...and what goes to the ring or the threads.
     dmcore::Work turn_;
 };
 

@@ -59,9 +59,9 @@ class Server:
         if self.process.poll() is not None:
             raise Failure(f"the server does not start:\n{self.text()}")
         self.pid = self.process.pid
-        if wrap:  # Then the server is its child, and signals are for the server.
+        if wrap:  # Then the server may be its child, and signals are for the server.
             children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
-            self.pid = int(children.split()[0])
+            self.pid = int((children.split() or [self.pid])[0])
         # A relative path is relative to the server's folder, and clients are elsewhere.
         uris = [line.split()[0] for line in self.text().splitlines() if line.startswith("  nbd")]
         self.uri = uris[0].replace("socket=nbd.sock", f"socket={self.folder}/nbd.sock")

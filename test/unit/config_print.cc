@@ -80,6 +80,8 @@ stores:
   ram: { type: memory, size: 4MiB }
   disk: { type: file, path: "no such $$ file", size: 1000s, create: true, discard: ignore,
           engine: threads }
+  raw: { type: file, path: "no such raw file", size: 1000s, create: true, engine: io_uring,
+         direct: true }
   far: { type: nbd, uri: "nbd://10.0.0.7:10809/vol1", size: 1GiB, connections: 4, reconnect: 1m,
          trust_restart: true, timeout: 1500ms }
   near: { type: nbd, uri: "nbd+unix:///?socket=/tmp/s", size: 1GiB }
