@@ -1,6 +1,7 @@
 #include "server/open_store.h"
 
 #include "dmcore/stores/memory.h"
+#include "server/identity.h"
 #include "server/stores/file.h"
 #include "server/stores/threads.h"
 
@@ -18,8 +19,9 @@ OpenStore::OpenStore(const config::StoreSpec& spec, Shards& shards,
     : name_(spec.name), path_(spec.path), punch_(punches(spec)) {
     if (spec.type == config::StoreSpec::Type::memory) {
         memory_ = std::make_shared<dmcore::MemoryStore>(name_, spec.size_sectors);
+        const std::string identity = new_memory_identity();
         for (unsigned i = 0; i < shards.shards(); ++i) {
-            fronts_.push_back(std::make_unique<dmcore::MemoryDevice>(memory_));
+            fronts_.push_back(std::make_unique<dmcore::MemoryDevice>(memory_, identity));
         }
         return;
     }

@@ -50,6 +50,8 @@ class OpenFile {
 
     int fd() const noexcept { return fd_; }
     const FileIdentity& identity() const noexcept { return identity_; }
+    /// As file_identity() has it.
+    const std::string& data_identity() const noexcept { return data_identity_; }
     /// Throws StoreError if the file is smaller than the store wants it.
     void require_size(const std::string& store, const FileOptions& options) const;
     /// Removes the file again if this made it: nobody has used it.
@@ -68,6 +70,7 @@ class OpenFile {
 
     int fd_ = -1;
     FileIdentity identity_;
+    std::string data_identity_;
     std::string made_path_;  // Empty: the file was there.
 
     RangeGuards guards_;
