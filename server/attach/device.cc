@@ -38,6 +38,7 @@ bool may_administer() {
     return (data[CAP_SYS_ADMIN / 32].effective >> CAP_SYS_ADMIN % 32 & 1) != 0;
 }
 
+/// False: the time is over.
 template <class Condition>
 bool within(std::chrono::milliseconds time, const Condition& condition) {
     const auto until = std::chrono::steady_clock::now() + time;
@@ -59,6 +60,19 @@ bool keeps_attached(pid_t pid, unsigned index) {
         if (std::filesystem::read_symlink(fd.path(), ignored) == device_path(index)) return true;
     }
     return false;
+}
+
+/// False: it is in use.
+bool try_connect(Driver& driver, unsigned index, const Setup& setup) {
+    try {
+        driver.connect(index, setup);
+        return true;
+    } catch (const std::system_error& error) {
+        if (error.code().value() == EBUSY) return false;
+        if (error.code().value() != EPERM) throw;
+        throw AttachError(Kind::failed, "the kernel lets nobody here attach a device",
+                          "it wants CAP_SYS_ADMIN of the machine, not of a container");
+    }
 }
 
 }  // namespace
@@ -108,28 +122,18 @@ Socket open_device(unsigned index, bool exclusive) {
 }
 
 void connect_device(Driver& driver, unsigned index, const Setup& setup) {
-    const auto until = std::chrono::steady_clock::now() + busy_time;
-    for (;;) {
-        try {
-            return driver.connect(index, setup);
-        } catch (const std::system_error& error) {
-            if (error.code().value() == EPERM) {
-                throw AttachError(Kind::failed, "the kernel lets nobody here attach a device",
-                                  "it wants CAP_SYS_ADMIN of the machine, not of a container");
-            }
-            if (error.code().value() != EBUSY) throw;
-        }
-        const auto pid = attached_by(index);
-        if (!pid && std::chrono::steady_clock::now() < until) {
-            std::this_thread::sleep_for(look_again);
-            continue;
-        }
-        throw AttachError(Kind::in_use,
-                          device_path(index) + " is in use" +
-                              (pid ? ": process " + std::to_string(*pid) + " has attached it"
-                                   : ": somebody has it open"),
-                          "take another device, or free it with `dmnbd detach`");
-    }
+    bool connected = false;
+    within(busy_time, [&] {
+        connected = try_connect(driver, index, setup);
+        return connected || attached_by(index);
+    });
+    if (connected) return;
+    const auto pid = attached_by(index);
+    throw AttachError(
+        Kind::in_use,
+        device_path(index) + " is in use: " +
+            (pid ? "process " + std::to_string(*pid) + " has attached it" : "somebody has it open"),
+        "take another device, or free it with `dmnbd detach`");
 }
 
 bool detach_device(Driver& driver, unsigned index, Socket open, bool sync) {
