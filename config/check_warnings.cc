@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "config/answer_times.h"
 #include "config/checks.h"
 #include "config/values.h"
 #include "dmcore/status.h"
@@ -60,14 +61,50 @@ dmcore::Time longest_wait(const dmcore::RetryPolicy& retry, dmcore::Time below) 
     return std::min(spent, retry.deadline) + below;
 }
 
-class Warnings {
+/// Of each device by name, from the lowest up.
+class Summaries {
   public:
-    explicit Warnings(Checking& checking) : checking_(checking) {
-        for (const std::size_t index : checking.spec.build_order) {
-            const DeviceSpec& device = checking.spec.devices[index];
-            summaries_.emplace(device.name, summary_of(device));
+    explicit Summaries(const Spec& spec) : spec_(spec) {
+        for (const std::size_t index : spec.build_order) {
+            const DeviceSpec& device = spec.devices[index];
+            all_.emplace(device.name, summary_of(device));
         }
     }
+    const Summary& at(std::string_view device) const { return all_.at(device); }
+
+  private:
+    Summary summary_of(const DeviceSpec& device) const {
+        Summary summary;
+        dmcore::Time reconnect{};  // What a store bounds itself, beside the policy.
+        for (const std::string& name : device.below) {
+            const StoreSpec* store = spec_.find_store(name);
+            if (store != nullptr && !store->uri.empty()) {
+                reconnect = std::max(reconnect, store->reconnect);
+            }
+            const auto below = all_.find(name);
+            if (below == all_.end()) continue;  // A store.
+            summary.wait = std::max(summary.wait, below->second.wait);
+            if (summary.injector == nullptr) summary.injector = below->second.injector;
+        }
+        const bool injects = std::any_of(device.rows.begin(), device.rows.end(), injects_errors);
+        if (injects) summary.injector = &device;
+        dmcore::Time held{};
+        for (const dmcore::RowSpec& row : device.rows) held = std::max(held, held_for(row));
+        summary.wait += held;
+        // Without a store below or a policy of its own there is nothing transient to wait for.
+        const bool can_wait = !device.below.empty() || device.retry_position.written();
+        if (can_wait) summary.wait = longest_wait(device.retry, summary.wait);
+        if (device.retry.errors.has(dmcore::Status::disconnected)) summary.wait += reconnect;
+        return summary;
+    }
+
+    const Spec& spec_;
+    std::unordered_map<std::string_view, Summary> all_;
+};
+
+class Warnings {
+  public:
+    explicit Warnings(Checking& checking) : checking_(checking), summaries_(checking.spec) {}
 
     void hidden_faults() const {
         for (const DeviceSpec& device : checking_.spec.devices) {
@@ -98,32 +135,8 @@ class Warnings {
     }
 
   private:
-    Summary summary_of(const DeviceSpec& device) const {
-        Summary summary;
-        dmcore::Time reconnect{};  // What a store bounds itself, beside the policy.
-        for (const std::string& name : device.below) {
-            if (const StoreSpec* store = checking_.spec.find_store(name)) {
-                if (!store->uri.empty()) reconnect = std::max(reconnect, store->reconnect);
-            }
-            const auto below = summaries_.find(name);
-            if (below == summaries_.end()) continue;  // A store.
-            summary.wait = std::max(summary.wait, below->second.wait);
-            if (summary.injector == nullptr) summary.injector = below->second.injector;
-        }
-        const bool injects = std::any_of(device.rows.begin(), device.rows.end(), injects_errors);
-        if (injects) summary.injector = &device;
-        dmcore::Time held{};
-        for (const dmcore::RowSpec& row : device.rows) held = std::max(held, held_for(row));
-        summary.wait += held;
-        // Without a store below or a policy of its own there is nothing transient to wait for.
-        const bool can_wait = !device.below.empty() || device.retry_position.written();
-        if (can_wait) summary.wait = longest_wait(device.retry, summary.wait);
-        if (device.retry.errors.has(dmcore::Status::disconnected)) summary.wait += reconnect;
-        return summary;
-    }
-
     Checking& checking_;
-    std::unordered_map<std::string_view, Summary> summaries_;
+    Summaries summaries_;
 };
 
 }  // namespace
@@ -132,6 +145,15 @@ void warn(Checking& checking) {
     const Warnings warnings(checking);
     warnings.hidden_faults();
     warnings.client_timeouts();
+}
+
+std::unordered_map<std::string, dmcore::Time> answer_times(const Spec& spec) {
+    const Summaries summaries(spec);
+    std::unordered_map<std::string, dmcore::Time> times;
+    for (const DeviceSpec& device : spec.devices) {
+        times.emplace(device.name, summaries.at(device.name).wait);
+    }
+    return times;
 }
 
 }  // namespace config

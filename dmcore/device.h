@@ -29,13 +29,16 @@ class BlockDevice;
 /// A walk down a stack to its stores, each met once. Used on the stack's shard.
 class StoreWalk {
   public:
-    enum class Of : std::uint8_t { all, flushed };
+    enum class Of : std::uint8_t {
+        all,
+        live,     // Only those that live tables stand on...
+        flushed,  // ...or, of these, those that a flush reaches.
+    };
     struct Found {
         BlockDevice* store;
         std::shared_ptr<void> keep;  // Keeps it open.
     };
 
-    /// Of all stores below, or only of those that a flush reaches.
     explicit StoreWalk(Of which) noexcept : of_(which) {}
 
     Of of() const noexcept { return of_; }
@@ -65,6 +68,10 @@ class BlockDevice {
 
     /// As in the table file; used in table text and messages.
     virtual const std::string& name() const noexcept = 0;
+
+    /// Of a store: what tells its bytes from all others, those of another run of the program, too.
+    /// Empty: nobody has said.
+    virtual std::string identity() const { return {}; }
 
     /// More waits here, or below, than may: read no further requests for this device.
     virtual bool congested() const noexcept { return false; }

@@ -31,15 +31,15 @@ StoreWalk Lane::stores(StoreWalk::Of which) {
 }
 
 void Lane::lead(StoreWalk& walk, const std::shared_ptr<void>&) {
-    const bool all = walk.of() == StoreWalk::Of::all;
+    const bool flushed = walk.of() == StoreWalk::Of::flushed;
     if (table_ != nullptr) {
         for (const Lower& below : table_->lowers()) {
-            if (all || table_->flushes(*below.device)) walk.visit(*below.device, keep_);
+            if (!flushed || table_->flushes(*below.device)) walk.visit(*below.device, keep_);
         }
     }
     // A flush that is under way may end this list, and was issued before what another device has
     // written to these stores: so nobody may count on it.
-    if (!all || lingering_ == nullptr) return;
+    if (walk.of() != StoreWalk::Of::all || lingering_ == nullptr) return;
     for (const Lingering& each : *lingering_) walk.found(*each.lower.device, each.keep);
 }
 

@@ -2,11 +2,15 @@
 
 #include <algorithm>
 
+#include "server/identity.h"
+
 namespace server {
 
-Export::Export(config::ExportSpec spec, std::shared_ptr<Device> device, const Export* before)
+Export::Export(config::ExportSpec spec, std::shared_ptr<Device> device, const Export* before,
+               dmcore::Time answer_time)
     : spec_(std::move(spec)),
       device_(std::move(device)),
+      answer_time_(answer_time),
       use_(before != nullptr ? before->use_ : std::make_shared<Use>(device_->mapped.lane_count())) {
 }
 
@@ -24,6 +28,17 @@ nbd::ExportInfo Export::info(unsigned shard) const {
     info.min_block_bytes = limits.logical_block_bytes;
     info.preferred_block_bytes = std::max(info.preferred_block_bytes, info.min_block_bytes);
     return info;
+}
+
+nbd::Identity Export::identity(unsigned shard) const {
+    dmcore::StoreWalk walk(dmcore::StoreWalk::Of::live);
+    walk.visit(device_->mapped.lane(shard), nullptr);
+    std::vector<std::string> below;
+    for (const auto& found : walk.stores()) below.push_back(found.store->identity());
+    const auto answer = std::chrono::ceil<std::chrono::milliseconds>(answer_time_).count();
+    return {.server = this_run(),
+            .answer_ms = static_cast<std::uint32_t>(std::min<std::int64_t>(answer, UINT32_MAX)),
+            .text = stack_identity(device_->mapped.name(), below)};
 }
 
 bool Export::admits(const std::optional<config::Address>& address) const {

@@ -19,13 +19,18 @@ class Export {
   public:
     /// `before`: the export that this one follows under its name; null: none. They count their
     /// clients and requests together.
-    Export(config::ExportSpec spec, std::shared_ptr<Device> device, const Export* before = nullptr);
+    /// `answer_time`: the longest that a request may take, without what the stores themselves take.
+    Export(config::ExportSpec spec, std::shared_ptr<Device> device, const Export* before = nullptr,
+           dmcore::Time answer_time = {});
 
     const config::ExportSpec& spec() const noexcept { return spec_; }
     Device& device() const noexcept { return *device_; }
 
     /// What a client on that shard is told now.
     nbd::ExportInfo info(unsigned shard) const;
+    /// What is behind it now: its device, and the stores that this stands on. On that shard.
+    nbd::Identity identity(unsigned shard) const;
+    dmcore::Time answer_time() const noexcept { return answer_time_; }
     /// May a client from `address` (none: a unix socket) use it, and is there room for one more
     /// now?
     bool admits(const std::optional<config::Address>& address) const;
@@ -46,6 +51,7 @@ class Export {
 
     config::ExportSpec spec_;
     std::shared_ptr<Device> device_;
+    dmcore::Time answer_time_;
     std::shared_ptr<Use> use_;
 };
 

@@ -140,6 +140,12 @@ std::vector<ServedExport> Running::exports() {
     return infos;
 }
 
+std::vector<std::string> Running::listening() {
+    std::vector<std::string> found;
+    run_on_control([&] { found = uris(); });
+    return found;
+}
+
 /// A live table belongs to its shard, an inactive one to the control thread.
 std::optional<std::string> Running::ask_table(
     const std::string& device, Slot slot,

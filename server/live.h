@@ -105,6 +105,8 @@ class Live {
     virtual std::vector<StoreInfo> stores() = 0;
     virtual std::vector<DeviceInfo> devices() = 0;
     virtual std::vector<ServedExport> exports() = 0;
+    /// Where NBD clients connect, as URIs without an export.
+    virtual std::vector<std::string> listening() = 0;
     virtual std::vector<ClientInfo> clients() = 0;
     /// Closes a connection. Returns when nothing of it can reach a store any more, for as long as
     /// that takes [O-2]. False: there is no such connection. Throws StepError.

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include "dmcore/stores/memory.h"
+#include "server/identity.h"
 #include "server/stores/file.h"
 #include "server/stores/open_remote.h"
 #include "server/stores/threads.h"
@@ -15,8 +16,9 @@ class OpenMemory final : public OpenStore {
     OpenMemory(const config::StoreSpec& spec, Shards& shards)
         : OpenStore(spec),
           memory_(std::make_shared<dmcore::MemoryStore>(name(), spec.size_sectors)) {
+        const std::string identity = new_memory_identity();
         for (unsigned i = 0; i < shards.shards(); ++i) {
-            fronts_.push_back(std::make_unique<dmcore::MemoryDevice>(memory_));
+            fronts_.push_back(std::make_unique<dmcore::MemoryDevice>(memory_, identity));
         }
     }
 

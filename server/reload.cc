@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "config/answer_times.h"
 #include "config/build.h"
 #include "config/diagnostic.h"
 #include "server/live.h"
@@ -162,11 +163,14 @@ dmcore::TableSet Reload::build(const config::DeviceSpec& spec) const {
 
 void Reload::make_exports() {
     std::vector<std::shared_ptr<const Export>> all;
+    const auto answer_times = config::answer_times(wanted_);
     for (const config::ExportSpec& spec : wanted_.exports) {
         const auto device = next_->device(spec.device);
         const auto old = live_->exports->find(spec.name);
-        const bool stays = old != nullptr && old->spec() == spec && &old->device() == device.get();
-        all.push_back(stays ? old : std::make_shared<Export>(spec, device, old.get()));
+        const dmcore::Time answer = answer_times.at(spec.device);
+        const bool stays = old != nullptr && old->spec() == spec &&
+                           &old->device() == device.get() && old->answer_time() == answer;
+        all.push_back(stays ? old : std::make_shared<Export>(spec, device, old.get(), answer));
     }
     next_->exports = std::make_shared<ExportTable>(std::move(all));
 }

@@ -67,14 +67,17 @@ class MemoryStore {
 /// A memory store as one shard sees it. Ends every bio at once.
 class MemoryDevice final : public BlockDevice {
   public:
-    explicit MemoryDevice(std::shared_ptr<MemoryStore> store) : store_(std::move(store)) {}
+    explicit MemoryDevice(std::shared_ptr<MemoryStore> store, std::string identity = {})
+        : store_(std::move(store)), identity_(std::move(identity)) {}
 
     void submit(Bio& bio) noexcept override;
     const Limits& limits() const noexcept override { return store_->limits(); }
     const std::string& name() const noexcept override { return store_->name(); }
+    std::string identity() const override { return identity_; }
 
   private:
     std::shared_ptr<MemoryStore> store_;
+    std::string identity_;
 };
 
 }  // namespace dmcore

@@ -110,6 +110,7 @@ CommandLine::CommandLine() {
     add_watching();
     add_config();
     add_clients();
+    add_attaching();
     add_replay();
     add_rest();
     add_completion();

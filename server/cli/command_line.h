@@ -56,7 +56,8 @@ class CommandLine {
     void add_watching();
     void add_clients();
     void add_completion();
-    void add_config();  // config_verbs.cc
+    void add_config();     // config_verbs.cc
+    void add_attaching();  // attach_verbs.cc
 
     void parse(std::vector<std::string> arguments);
     void refuse_unknown() const;
@@ -78,6 +79,7 @@ class CommandLine {
     WaitArgs wait_;
     TopArgs top_;
     ClientArgs client_;
+    AttachArgs attach_;
     std::string shell_;
 };
 

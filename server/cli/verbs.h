@@ -135,6 +135,24 @@ struct ClientArgs {
 int clients(const ClientArgs& args, Console& console);
 int drop_client(const ClientArgs& args, Console& console);
 
+// attach.cc
+
+struct AttachArgs {
+    std::string control;
+    bool json = false;  // What happens, an object a line.
+    std::string export_name;
+    std::string device;  // "/dev/nbdN"
+    std::string server;  // Empty: where the one that `control` finds listens.
+    std::optional<unsigned> connections;
+    std::optional<std::uint64_t> block_bytes;
+    std::optional<dmcore::Time> timeout;
+    std::optional<dmcore::Time> dead_timeout;
+    bool force = false;  // Of `detach`.
+};
+/// Returns when the device is detached again.
+int attach_device(const AttachArgs& args, Console& console);
+int detach_device(const AttachArgs& args);
+
 // completion.cc
 
 /// Prints the script that completes dmnbd's words in bash.

@@ -132,7 +132,7 @@ Response list_exports(const Asked& asked) {
     for (const ServedExport& served : asked.live.exports()) {
         list.push_back(json_of(served, lost_at_exit.contains(served.device)));
     }
-    return json_answer({{"exports", std::move(list)}});
+    return json_answer({{"exports", std::move(list)}, {"uris", asked.live.listening()}});
 }
 
 Response list_clients(const Asked& asked) {

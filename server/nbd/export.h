@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,13 @@ struct ExportInfo {
     std::uint32_t max_payload_bytes = payload_bytes_max;  // Never more than that limit.
 };
 
+/// What is behind an export, for a client that comes back and wants to find the same.
+struct Identity {
+    std::uint64_t server = 0;     // Of this run of the server.
+    std::uint32_t answer_ms = 0;  // The longest that a request may take; 0: it depends on stores.
+    std::string text;             // Equal: the same bytes. At most string_bytes_max, UTF-8.
+};
+
 /// The exports that one client may see. Called on the connection's thread.
 class ExportList {
   public:
@@ -39,6 +47,9 @@ class ExportList {
 
     /// All of them, in the order a client shall see them.
     virtual std::vector<std::shared_ptr<const ExportInfo>> list() const = 0;
+
+    /// Of the export that find() would give. Nothing: it is not known.
+    virtual std::optional<Identity> identify(std::string_view) const { return std::nullopt; }
 };
 
 /// What one connection agreed on in its handshake. It holds until the connection ends.

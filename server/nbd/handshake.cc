@@ -42,6 +42,7 @@ struct Handshake::InfoRequest {
     bool name = false;
     bool description = false;
     bool block_size = false;
+    bool identity = false;
 };
 
 /// The options we know; all others are answered as unsupported.
@@ -251,6 +252,7 @@ std::optional<Handshake::InfoRequest> Handshake::parse_info_request(Bytes& out) 
         wanted.name |= *type == static_cast<std::uint16_t>(InfoType::name);
         wanted.description |= *type == static_cast<std::uint16_t>(InfoType::description);
         wanted.block_size |= *type == static_cast<std::uint16_t>(InfoType::block_size);
+        wanted.identity |= *type == static_cast<std::uint16_t>(InfoType::identity);
     }
     return wanted;
 }
@@ -270,6 +272,13 @@ void Handshake::send_infos(const ExportInfo& info, const InfoRequest& wanted, By
         block_size.preferred_bytes = info.preferred_block_bytes;
         block_size.max_payload_bytes = info.max_payload_bytes;
         reply(OptionReply::info, {wire_bytes(block_size)}, out);
+    }
+    if (const auto identity =
+            wanted.identity ? exports_.identify(wanted.export_name) : std::nullopt) {
+        InfoIdentity head;
+        head.server = identity->server;
+        head.answer_ms = identity->answer_ms;
+        reply(OptionReply::info, {wire_bytes(head), text_bytes(identity->text)}, out);
     }
     InfoExport size;
     size.size_bytes = info.size_bytes;

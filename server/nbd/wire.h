@@ -80,7 +80,13 @@ enum class OptionReply : std::uint32_t {
     error_too_big = 0x80000009,
 };
 
-enum class InfoType : std::uint16_t { export_size = 0, name = 1, description = 2, block_size = 3 };
+enum class InfoType : std::uint16_t {
+    export_size = 0,
+    name = 1,
+    description = 2,
+    block_size = 3,
+    identity = 0x444d,  // Ours ("DM"), sent only to who asks for it; others ignore the question.
+};
 
 /// Transmission flags: what an export offers to one connection.
 inline constexpr std::uint16_t flag_has_flags = 1 << 0;
@@ -174,6 +180,13 @@ struct InfoBlockSize {
     be32 max_payload_bytes;
 };
 
+/// The head of our own information; the identity follows, a string.
+struct InfoIdentity {
+    be16 type = static_cast<std::uint16_t>(InfoType::identity);
+    be64 server;     // A number that each run of a server has for itself.
+    be32 answer_ms;  // The longest that a request may take; 0: no more than the stores take.
+};
+
 struct RequestHeader {
     be32 magic;
     be16 flags;
@@ -215,6 +228,7 @@ static_assert(sizeof(OptionReplyHeader) == 20);
 static_assert(sizeof(ExportNameReply) == 10);
 static_assert(sizeof(InfoExport) == 12);
 static_assert(sizeof(InfoBlockSize) == 14);
+static_assert(sizeof(InfoIdentity) == 14);
 static_assert(sizeof(RequestHeader) == 28 && alignof(RequestHeader) == 1);
 static_assert(sizeof(SimpleReply) == 16);
 static_assert(sizeof(ChunkHeader) == 20);

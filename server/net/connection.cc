@@ -66,6 +66,12 @@ class Connection::Offered final : public nbd::ExportList {
         return infos;
     }
 
+    std::optional<nbd::Identity> identify(std::string_view name) const override {
+        const auto found = owner_.shard_.exports().find(name);
+        if (found == nullptr) return std::nullopt;
+        return found->identity(owner_.shard_.index());
+    }
+
   private:
     bool offers(const Export& one) const {
         const bool named = names_.empty() ||

@@ -10,6 +10,7 @@
 #include <filesystem>
 
 #include "dmcore/bio.h"
+#include "server/identity.h"
 
 namespace server {
 namespace {
@@ -66,6 +67,7 @@ void OpenFile::open(const std::string& store, const FileOptions& options) {
     struct stat found {};
     if (::fstat(fd_, &found) != 0) fail(store, options, "look at");
     identity_ = {found.st_dev, found.st_ino};
+    data_identity_ = file_identity(fd_);
     if (!S_ISREG(found.st_mode) && !S_ISBLK(found.st_mode)) {
         throw StoreError("store '" + store + "': " + options.path +
                          " is neither a file nor a disk");

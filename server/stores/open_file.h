@@ -51,6 +51,8 @@ class OpenFile {
 
     int fd() const noexcept { return fd_; }
     const FileIdentity& identity() const noexcept { return identity_; }
+    /// As file_identity() has it.
+    const std::string& data_identity() const noexcept { return data_identity_; }
     /// What offsets, lengths and memory of direct I/O are multiples of; 0: it is not direct.
     std::uint32_t direct_bytes() const noexcept { return direct_bytes_; }
     /// Throws StoreError if the file is smaller than the store wants it, or open in another way.
@@ -75,6 +77,7 @@ class OpenFile {
     int fd_ = -1;
     std::uint32_t direct_bytes_ = 0;
     FileIdentity identity_;
+    std::string data_identity_;
     std::string made_path_;  // Empty: the file was there.
 
     RangeGuards guards_;

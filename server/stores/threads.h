@@ -96,6 +96,7 @@ class FileDevice final : public dmcore::BlockDevice, private FileRing::Fallback 
     void submit(dmcore::Bio& bio) noexcept override;
     const dmcore::Limits& limits() const noexcept override { return queue_->store().limits(); }
     const std::string& name() const noexcept override { return queue_->store().name(); }
+    std::string identity() const override { return queue_->store().file()->data_identity(); }
 
   private:
     void start_turn() noexcept;

@@ -10,9 +10,10 @@ using namespace cli_test;
 TEST_CASE("cli: help and version are data, and done") {
     // Exit 0 and stdout, with the examples before the options.
     for (const std::string verb :
-         {"serve",   "demo",    "check",  "ls",      "table",   "status",  "info",      "deps",
-          "exports", "load",    "clear",  "suspend", "resume",  "message", "stats",     "wait",
-          "top",     "clients", "replay", "import",  "targets", "health",  "completion"}) {
+         {"serve",  "demo",       "check",  "ls",      "table",   "status", "info",
+          "deps",   "exports",    "load",   "clear",   "suspend", "resume", "message",
+          "stats",  "wait",       "top",    "clients", "replay",  "import", "targets",
+          "health", "completion", "attach", "detach"}) {
         CAPTURE(verb);
         const Outcome help = run({verb, "--help"});
         CHECK(help.code == exits::done);

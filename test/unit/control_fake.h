@@ -58,6 +58,8 @@ struct FakeLive : server::Live {
         return {joined, flaky, far};
     }
 
+    std::vector<std::string> listening() override { return {"nbd://127.0.0.1:10809"}; }
+
     std::vector<server::ServedExport> exports() override {
         return {{"", "flaky", 1U << 30, false, "", 2},
                 {"remote", "remote", 1U << 29, true, "over\x1bthere", 0}};

@@ -57,6 +57,26 @@ TEST_CASE("I2 I11: all information asked for comes once, ACK last") {
     size_info(replies);
 }
 
+TEST_CASE("what is behind an export is told to those who ask for it, and nobody else") {
+    struct Known : Exports {
+        std::optional<Identity> identify(std::string_view name) const override {
+            if (name == "rom") return std::nullopt;
+            return Identity{.server = 0x0102030405060708, .answer_ms = 9, .text = "disk@file:1"};
+        }
+    };
+    Known exports;
+    exports.infos = two_exports().infos;
+    const auto of = [&](const std::string& name, std::vector<std::uint16_t> types) {
+        return infos_of(Client(exports).ask(Option::info, info_data(name, types)),
+                        InfoType::identity);
+    };
+    const auto told = of("disk", {0x444d});
+    REQUIRE(told.size() == 1);
+    CHECK(told[0].data == std::string("DM\1\2\3\4\5\6\7\10\0\0\0\11", 14) + "disk@file:1");
+    CHECK(of("disk", {1, 2, 3}).empty());
+    CHECK(of("rom", {0x444d}).empty());
+}
+
 TEST_CASE("I3: unknown types of information are ignored") {
     // So are 30,000 of them in one option.
     const Exports exports = two_exports();
