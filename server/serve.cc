@@ -51,7 +51,7 @@ Overrides overrides_of(const ServeOptions& options) {
     Overrides overrides{{}, options.seed, options.shards, options.control_path};
     for (const std::string& uri : options.listen) {
         auto address = config::parse_listen(uri);
-        if (!address) throw StartError("--listen " + uri + ": " + address.error().message, 2);
+        if (!address) throw StartError("--listen or $DMNBD_LISTEN: " + address.error().message, 2);
         overrides.listen.push_back(std::move(*address));
     }
     return overrides;
