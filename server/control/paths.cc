@@ -33,15 +33,13 @@ bool put_by_root(const std::string& folder) {
     return ::stat(parent.c_str(), &found) == 0 && found.st_uid == 0 && (found.st_mode & 022) == 0;
 }
 
-/// A folder whose owner may see what is said there anyway. A link to one only where root has made
-/// it: systemd does so for a service of a user that exists only while it runs. Root comes to such a
-/// user.
+/// A folder, no link to one, whose owner may see what is said there anyway. Root comes to any user
+/// whom root has given a place: a service's, which may exist only while it runs.
 bool trusted(const std::string& folder) {
     struct stat found {};
-    const bool by_root = put_by_root(folder);
-    const auto look = by_root ? ::stat : ::lstat;
-    if (look(folder.c_str(), &found) != 0 || !S_ISDIR(found.st_mode)) return false;
-    return found.st_uid == ::geteuid() || found.st_uid == 0 || (by_root && ::geteuid() == 0);
+    if (::lstat(folder.c_str(), &found) != 0 || !S_ISDIR(found.st_mode)) return false;
+    if (found.st_uid == ::geteuid() || found.st_uid == 0) return true;
+    return ::geteuid() == 0 && put_by_root(folder);
 }
 
 std::string socket_in(const std::string& folder) {
