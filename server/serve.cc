@@ -119,8 +119,9 @@ void exit_at_once_on_signal() {
 /// For whoever asks the service manager.
 std::string status_text(const Running& running, Configuration& configuration) {
     const LiveConfig::Reloads reloads = configuration.reloads();
-    return "serving " + std::to_string(running.state()->exports->all().size()) +
-           " exports, generation " + std::to_string(reloads.generation) +
+    const std::size_t count = running.state()->exports->all().size();
+    return "serving " + std::to_string(count) + (count == 1 ? " export" : " exports") +
+           ", generation " + std::to_string(reloads.generation) +
            (reloads.last_successful ? "" : "; the last change was refused, the log says why");
 }
 
@@ -145,7 +146,6 @@ int serve_until_told(const config::Spec& given, const ServeOptions& options) {
     print_banner(*running, seed, options);
     const auto tell_ready = [&] { supervisor.ready(status_text(*running, configuration)); };
     configuration.on_reload([&](bool begins) { begins ? supervisor.reloading() : tell_ready(); });
-    tell_ready();
     const auto uris = running->uris();
     const std::string uri = uris.empty() ? std::string() : export_uri(uris.front(), "");
     int code = 0;
@@ -159,6 +159,7 @@ int serve_until_told(const config::Spec& given, const ServeOptions& options) {
                            if (all_good(running->live_health())) supervisor.alive();
                        },
                    .tick_time = supervisor.watchdog() / 2});
+        tell_ready();  // Not before signals are heard: a reload may follow at once.
         code = wait.run();
         exit_at_once_on_signal();
         running->end_steps();  // A reload under way ends here, too, and with it the watch can.

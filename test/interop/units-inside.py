@@ -74,7 +74,7 @@ def starts_with_its_first_client():
     handle.trim(BLOCK, BLOCK)
     handle.shutdown()
     wait_for("ActiveState", "active")
-    expect(show("StatusText") == "serving 1 exports, generation 1", show("StatusText"))
+    expect(show("StatusText") == "serving 1 export, generation 1", show("StatusText"))
 
 
 def locked_up():
@@ -92,14 +92,14 @@ def reloads():
     """The file is watched as well, so it may be live before `systemctl reload` returns."""
     CONFIG.write_text(TABLE.replace("{ table:", "{ retry: {}, table:"))
     run("systemctl", "reload", "dmnbd.service")
-    wait_for("StatusText", "serving 1 exports, generation 2")
+    wait_for("StatusText", "serving 1 export, generation 2")
     CONFIG.write_text("version: 2\n")
     run("systemctl", "reload", "dmnbd.service")
-    wait_for("StatusText", "serving 1 exports, generation 2; the last change was refused, the log "
+    wait_for("StatusText", "serving 1 export, generation 2; the last change was refused, the log "
                            "says why")
     CONFIG.write_text(TABLE)
     run("systemctl", "reload", "dmnbd.service")
-    wait_for("StatusText", "serving 1 exports, generation 3")
+    wait_for("StatusText", "serving 1 export, generation 3")
     wait_for("ActiveState", "active")
 
 
@@ -129,7 +129,10 @@ def watchdog():
     time.sleep(2)  # Longer than the watchdog waits: a server that is well is left alone.
     expect(show("NRestarts") == "0", "the watchdog has killed a server that is well")
     start = time.monotonic()
-    os.kill(int(show("MainPID")), signal.SIGSTOP)
+    threads = Path(f"/proc/{show('MainPID')}/task")
+    os.kill(int(threads.parent.name), signal.SIGSTOP)
+    while any(") T " not in (each / "stat").read_text() for each in threads.iterdir()):
+        time.sleep(0.01)  # Threads go on for a moment.
     expect(connect().pread(BLOCK, 0) == b"\x07" * BLOCK, "the data is gone")
     expect(show("NRestarts") == "1", "nobody has started it anew")
     return time.monotonic() - start
