@@ -63,7 +63,7 @@ std::string make_default_path() {
 std::string find_default_path() {
     for (const std::string& folder : folders()) {
         struct stat found {};
-        const std::string path = socket_in(folder);
+        std::string path = socket_in(folder);
         if (trusted(folder) && ::lstat(path.c_str(), &found) == 0 && S_ISSOCK(found.st_mode)) {
             return path;
         }
