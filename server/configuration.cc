@@ -10,6 +10,7 @@
 
 #include "config/print.h"
 #include "server/live.h"
+#include "server/net/passed_sockets.h"
 #include "server/running.h"
 #include "server/stores/open_remote.h"
 
@@ -59,6 +60,7 @@ void apply_overrides(config::Spec& spec, const Overrides& overrides) {
     if (overrides.seed) spec.seed = overrides.seed;
     if (overrides.shards) spec.shards = *overrides.shards;
     if (!overrides.control_path.empty()) spec.control.unix_path = overrides.control_path;
+    if (overrides.passed != nullptr) overrides.passed->add_to(spec.listen);
 }
 
 Configuration::Configuration(Running& running, std::string path, Overrides overrides,
@@ -114,6 +116,12 @@ void Configuration::reload() {
         spdlog::warn("there is no table file to reload: this is the embedded one");
         return;
     }
+    tell_reload_(true);
+    reload_file();
+    tell_reload_(false);
+}
+
+void Configuration::reload_file() {
     const std::string stays = path_ + " was not reloaded, what was live stays: ";
     try {
         config::Diagnostics found;

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -13,6 +15,7 @@
 namespace server {
 
 class Companion;
+class PassedSockets;
 class Running;
 
 /// What the command line says instead of a table file.
@@ -20,7 +23,8 @@ struct Overrides {
     std::vector<config::ListenSpec> listen;  // Empty: the file's.
     std::optional<std::uint64_t> seed;
     std::optional<unsigned> shards;
-    std::string control_path;  // Empty: the file's.
+    std::string control_path;                     // Empty: the file's.
+    std::shared_ptr<const PassedSockets> passed;  // Besides what else is listened on. May be null.
 };
 /// A table file as it is served.
 void apply_overrides(config::Spec& spec, const Overrides& overrides);
@@ -39,6 +43,9 @@ class Configuration final : public LiveConfig {
     void look_for_changes();
     /// Makes the table file live. Both say in the log what came of it, and if nothing did, why.
     void reload();
+    /// Calls `tell`, with true before each of these reloads and with false behind it. To be set
+    /// before the first.
+    void on_reload(std::function<void(bool begins)> tell) { tell_reload_ = std::move(tell); }
     /// Is the file watched? As of the last one that went live.
     bool watches() const;
 
@@ -51,6 +58,7 @@ class Configuration final : public LiveConfig {
   private:
     using Texts = std::map<std::string, std::string>;  // By path.
 
+    void reload_file();
     std::optional<config::Spec> read_file(config::Diagnostics& found);
     std::optional<config::Spec> read(const Sent& sent, config::Diagnostics& found);
     config::Spec read_good(const Sent& sent);
@@ -63,6 +71,7 @@ class Configuration final : public LiveConfig {
     Running& running_;
     const std::string path_;
     const Overrides overrides_;
+    std::function<void(bool)> tell_reload_ = [](bool) {};
     Companion* const companion_;
     mutable std::mutex mutex_;  // Guards the rest.
     Reloads reloads_;

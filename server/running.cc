@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "config/build.h"
+#include "server/net/passed_sockets.h"
 #include "server/reload.h"
 
 namespace server {
@@ -16,10 +17,12 @@ constexpr std::chrono::milliseconds farewell{500};  // For the last replies, aft
 }  // namespace
 
 /// A start is a reload of nothing, without clients to think of.
-Running::Running(const config::Spec& spec, std::uint64_t seed, unsigned shard_count)
+Running::Running(const config::Spec& spec, std::uint64_t seed, unsigned shard_count,
+                 std::shared_ptr<const PassedSockets> passed)
     : seed_(seed),
       control_work_(asio::make_work_guard(control_)),
       shards_(shard_count, control_),
+      passed_(std::move(passed)),
       file_threads_(std::make_shared<FileThreads>()),
       ownership_(std::make_unique<Ownership>(shards_)) {
     for (unsigned i = 0; i < shards_.shards(); ++i) {
@@ -119,7 +122,8 @@ void Running::restack(const std::function<void()>& then) {
 }
 
 std::unique_ptr<Listener> Running::make_listener(const config::ListenSpec& spec) {
-    return std::make_unique<Listener>(control_, shards_, spec);
+    Socket passed = passed_ == nullptr ? Socket() : passed_->at(spec);
+    return std::make_unique<Listener>(control_, shards_, spec, std::move(passed));
 }
 
 void Running::listen(const std::vector<config::ListenSpec>& addresses) {

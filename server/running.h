@@ -24,6 +24,7 @@
 namespace server {
 
 class Companion;
+class PassedSockets;
 
 /// What could not be opened or bound, told for people. `exit_code` as in user-experience 1.
 struct StartError : std::runtime_error {
@@ -44,7 +45,9 @@ enum class Drained : std::uint8_t {
 class Running final : public Live {
   public:
     /// Opens everything; nobody is served yet. Throws StartError, and then nothing is left behind.
-    Running(const config::Spec& spec, std::uint64_t seed, unsigned shard_count);
+    /// Where one of `passed` listens already, nothing is bound; may be null.
+    Running(const config::Spec& spec, std::uint64_t seed, unsigned shard_count,
+            std::shared_ptr<const PassedSockets> passed = nullptr);
     ~Running() override;
 
     /// Binds every address, then accepts on all of them. Throws StartError.
@@ -141,6 +144,7 @@ class Running final : public Live {
     asio::io_context control_;
     asio::executor_work_guard<asio::io_context::executor_type> control_work_;
     Shards shards_;
+    const std::shared_ptr<const PassedSockets> passed_;
     const std::shared_ptr<FileThreads> file_threads_;
     std::unique_ptr<Ownership> ownership_;
     EventBell events_;     // Rung when a device's event number has changed, or a device has gone.

@@ -4,11 +4,9 @@
 #include <spawn.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <asio/io_context.hpp>
-#include <asio/signal_set.hpp>
+#include <algorithm>
 #include <csignal>
 #include <cstring>
 #include <iostream>
@@ -20,7 +18,10 @@
 #include "server/control_plane.h"
 #include "server/event_watch.h"
 #include "server/log.h"
+#include "server/net/passed_sockets.h"
 #include "server/running.h"
+#include "server/serve_wait.h"
+#include "server/supervisor.h"
 #include "server/watch.h"
 
 extern char** environ;
@@ -47,11 +48,20 @@ unsigned shard_count(const config::Spec& spec) {
     return std::max(1U, std::thread::hardware_concurrency());
 }
 
+std::shared_ptr<const PassedSockets> take_passed_sockets() {
+    try {
+        return std::make_shared<const PassedSockets>(PassedSockets::take());
+    } catch (const ListenError& error) {
+        throw StartError(error.what(), 1);
+    }
+}
+
 Overrides overrides_of(const ServeOptions& options) {
-    Overrides overrides{{}, options.seed, options.shards, options.control_path};
+    Overrides overrides{
+        {}, options.seed, options.shards, options.control_path, take_passed_sockets()};
     for (const std::string& uri : options.listen) {
         auto address = config::parse_listen(uri);
-        if (!address) throw StartError("--listen " + uri + ": " + address.error().message, 2);
+        if (!address) throw StartError("--listen or $DMNBD_LISTEN: " + address.error().message, 2);
         overrides.listen.push_back(std::move(*address));
     }
     return overrides;
@@ -82,66 +92,6 @@ pid_t start_command(const std::string& command, const std::string& uri) {
     return child;
 }
 
-int exit_code_of(int status) {
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
-/// Until the first signal that ends us, or the end of the command. A second signal while draining
-/// exits at once.
-class Wait {
-  public:
-    /// `hang_up` is called for each SIGHUP, and must not wait.
-    Wait(pid_t command, std::function<void()> hang_up)
-        : signals_(io_, SIGTERM, SIGINT),
-          others_(io_, SIGHUP),
-          command_(command),
-          hang_up_(std::move(hang_up)) {
-        if (command_ != 0) {
-            others_.add(SIGCHLD);
-            command_ended();  // Before that, its signal went to nobody.
-        }
-        wait_for_end();
-        wait_for_others();
-    }
-
-    /// The exit code so far.
-    int run() {
-        io_.run();
-        return code_;
-    }
-
-  private:
-    void wait_for_end() {
-        signals_.async_wait([this](std::error_code error, int) {
-            if (error) return;
-            others_.cancel();
-            io_.stop();
-        });
-    }
-    void wait_for_others() {
-        others_.async_wait([this](std::error_code error, int signal) {
-            if (error) return;
-            if (signal == SIGCHLD && command_ended()) return;
-            if (signal == SIGHUP) hang_up_();
-            wait_for_others();
-        });
-    }
-    bool command_ended() {
-        int status = 0;
-        if (::waitpid(command_, &status, WNOHANG) != command_) return false;
-        code_ = exit_code_of(status);
-        io_.stop();
-        return true;
-    }
-
-    asio::io_context io_;
-    asio::signal_set signals_;
-    asio::signal_set others_;
-    pid_t command_;
-    std::function<void()> hang_up_;
-    int code_ = 0;
-};
-
 FileWatch::Calls calls_of(Configuration& configuration, bool watch) {
     return {.files =
                 [&configuration, watch] {
@@ -166,13 +116,27 @@ void exit_at_once_on_signal() {
     }
 }
 
+/// For whoever asks the service manager.
+std::string status_text(const Running& running, Configuration& configuration) {
+    const LiveConfig::Reloads reloads = configuration.reloads();
+    const std::size_t count = running.state()->exports->all().size();
+    return "serving " + std::to_string(count) + (count == 1 ? " export" : " exports") +
+           ", generation " + std::to_string(reloads.generation) +
+           (reloads.last_successful ? "" : "; the last change was refused, the log says why");
+}
+
+bool all_good(const std::vector<HealthPart>& parts) {
+    return std::ranges::all_of(parts, &HealthPart::good);
+}
+
 /// Each waits for what it needs of the others before it goes; see the end.
 int serve_until_told(const config::Spec& given, const ServeOptions& options) {
+    const Supervisor supervisor;
     const Overrides overrides = overrides_of(options);
     config::Spec spec = given;
     apply_overrides(spec, overrides);
     const std::uint64_t seed = spec.seed.value_or(random_seed());
-    auto running = std::make_unique<Running>(spec, seed, shard_count(spec));
+    auto running = std::make_unique<Running>(spec, seed, shard_count(spec), overrides.passed);
     std::unique_ptr<control::Api> api;
     ControlPlane plane([&api](const control::Request& request) { return api->answer(request); });
     Configuration configuration(*running, options.table_path, overrides, &plane);
@@ -180,6 +144,8 @@ int serve_until_told(const config::Spec& given, const ServeOptions& options) {
     plane.start(spec);
     running->listen(spec.listen);
     print_banner(*running, seed, options);
+    const auto tell_ready = [&] { supervisor.ready(status_text(*running, configuration)); };
+    configuration.on_reload([&](bool begins) { begins ? supervisor.reloading() : tell_ready(); });
     const auto uris = running->uris();
     const std::string uri = uris.empty() ? std::string() : export_uri(uris.front(), "");
     int code = 0;
@@ -187,11 +153,18 @@ int serve_until_told(const config::Spec& given, const ServeOptions& options) {
         EventWatch events(*running, running->feed());
         FileWatch watch(calls_of(configuration, options.watch), watch_quiet);
         Wait wait(options.run.empty() ? 0 : start_command(options.run, uri),
-                  [&watch] { watch.poke(); });
+                  {.hang_up = [&watch] { watch.poke(); },
+                   .tick =
+                       [&] {
+                           if (all_good(running->live_health())) supervisor.alive();
+                       },
+                   .tick_time = supervisor.watchdog() / 2});
+        tell_ready();  // Not before signals are heard: a reload may follow at once.
         code = wait.run();
         exit_at_once_on_signal();
         running->end_steps();  // A reload under way ends here, too, and with it the watch can.
     }
+    supervisor.stopping();
     plane.stop();
     const auto drain = std::chrono::duration_cast<std::chrono::milliseconds>(running->drain_time());
     const Drained drained = running->drain(drain);

@@ -149,7 +149,8 @@ void CommandLine::add_control(CLI::App& app) {
 void CommandLine::add_server_options(CLI::App& verb) {
     ServeOptions& options = serve_.options;
     verb.add_option("--listen", options.listen,
-                    "tcp://HOST:PORT or unix:PATH, instead of the table's; repeatable")
+                    "tcp://HOST:PORT or unix:PATH, instead of the table's; repeatable; "
+                    "else the words of $DMNBD_LISTEN")
         ->type_name("URI")
         ->allow_extra_args(false);  // Or it would take FILE for a second one.
     verb.add_option("--seed", options.seed, "repeats every random choice of a run with this seed")

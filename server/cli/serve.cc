@@ -1,3 +1,7 @@
+#include <cstdlib>
+#include <iterator>
+#include <sstream>
+
 #include "config/load.h"
 #include "server/cli/embedded.h"
 #include "server/cli/exit.h"
@@ -6,6 +10,15 @@
 
 namespace server::cli {
 namespace {
+
+/// What --listen says, else the words of $DMNBD_LISTEN: whoever starts a container can often give
+/// it an environment, but no arguments.
+std::vector<std::string> listen_of(std::vector<std::string> flags) {
+    const char* environment = std::getenv("DMNBD_LISTEN");
+    if (!flags.empty() || environment == nullptr) return flags;
+    std::istringstream words(environment);
+    return {std::istream_iterator<std::string>(words), {}};
+}
 
 int serve_spec(const std::optional<config::Spec>& spec, const config::Diagnostics& found,
                const ServeOptions& options, Console& console) {
@@ -21,6 +34,7 @@ int serve_spec(const std::optional<config::Spec>& spec, const config::Diagnostic
 
 int serve(ServeArgs args, Console& console) {
     args.options.control_path = server_path(args.control);
+    args.options.listen = listen_of(std::move(args.options.listen));
     args.options.table_path = args.file;
     args.options.banner = "(" + printable(args.file) + ")";
     config::Diagnostics found;
@@ -35,6 +49,7 @@ int demo(ServeArgs args, Console& console) {
         return exits::done;
     }
     args.options.control_path = server_path(args.control);
+    args.options.listen = listen_of(std::move(args.options.listen));
     args.options.banner = "(embedded demo table; `dmnbd demo --print` shows it)";
     args.options.hints = {"try:  nbdinfo nbd://127.0.0.1            dmnbd ls --tree",
                           "      dmnbd info -c"};

@@ -77,11 +77,13 @@ struct CountedConnection : Counted, Connection {
 
 }  // namespace
 
-Listener::Listener(asio::io_context& control, Shards& shards, config::ListenSpec spec)
+Listener::Listener(asio::io_context& control, Shards& shards, config::ListenSpec spec,
+                   Socket passed)
     : control_(control),
       shards_(shards),
       spec_(std::move(spec)),
-      listening_(listen_at(spec_)),
+      is_passed_(passed.fd() >= 0),
+      listening_(is_passed_ ? std::move(passed) : listen_at(spec_)),
       port_(spec_.is_unix() ? 0 : port_of(listening_)),
       socket_(control, listening_.release()),
       pause_(control) {}
@@ -95,7 +97,7 @@ void Listener::stop() {
     std::error_code ignored;
     socket_.close(ignored);
     pause_.cancel();
-    if (spec_.is_unix()) ::unlink(spec_.path.c_str());
+    if (spec_.is_unix() && !is_passed_) ::unlink(spec_.path.c_str());
 }
 
 std::string Listener::uri() const {

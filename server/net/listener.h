@@ -18,8 +18,9 @@ namespace server {
 /// Accepts clients on one address and deals them out to the shards in turn. On the control thread.
 class Listener {
   public:
-    /// Binds and listens; a unix path that nobody answers on is taken over. Throws ListenError.
-    Listener(asio::io_context& control, Shards& shards, config::ListenSpec spec);
+    /// Binds and listens, but where `passed` does so already; a unix path that nobody answers on is
+    /// taken over. Throws ListenError.
+    Listener(asio::io_context& control, Shards& shards, config::ListenSpec spec, Socket passed);
     ~Listener();
     Listener(const Listener&) = delete;
     Listener& operator=(const Listener&) = delete;
@@ -41,8 +42,9 @@ class Listener {
     asio::io_context& control_;
     Shards& shards_;
     config::ListenSpec spec_;
-    Socket listening_;    // Until socket_ has it.
-    std::uint16_t port_;  // The one it got, where port 0 asked for any.
+    const bool is_passed_;  // Then its path is not ours to remove.
+    Socket listening_;      // Until socket_ has it.
+    std::uint16_t port_;    // The one it got, where port 0 asked for any.
     asio::posix::stream_descriptor socket_;
     asio::steady_timer pause_;
     unsigned next_shard_ = 0;

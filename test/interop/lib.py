@@ -45,7 +45,7 @@ def wait_until(condition, seconds, what):
 class Server:
     """`dmnbd serve` in `folder` until it is stopped, killed or the block ends."""
 
-    def __init__(self, options, folder, table, *arguments, env=None, wrap=()):
+    def __init__(self, options, folder, table, *arguments, env=None, wrap=(), pass_fds=()):
         self.folder = Path(folder)
         (self.folder / "table.yaml").write_text(table)
         self.log = self.folder / "server.log"
@@ -54,7 +54,7 @@ class Server:
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
                 [*wrap, self.dmnbd, "serve", "table.yaml", *arguments], cwd=folder, env=self.env,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=pass_fds)
         wait_until(lambda: "ready\n" in self.text() or self.process.poll() is not None, 20, "ready")
         if self.process.poll() is not None:
             raise Failure(f"the server does not start:\n{self.text()}")

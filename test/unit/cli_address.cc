@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdlib>
 
@@ -101,6 +102,21 @@ TEST_CASE("address: a new folder for the socket is private, a link to one is not
     std::filesystem::create_directory_symlink(folder / "new", folder / "link");
     const Variable runtime("RUNTIME_DIRECTORY", folder / "link");
     CHECK(server::control::make_default_path() != folder / "link/control.sock");
+}
+
+TEST_CASE("address: root finds the server of a user whom root has given a folder" *
+          doctest::skip(::geteuid() != 0)) {
+    // As of a service with DynamicUser=. In /tmp it may be anybody's, and root stays away.
+    const ScratchFolder folder;  // Of mode 0700.
+    const std::string there = folder / "there";
+    std::filesystem::create_directory(there);
+    REQUIRE(::chown(there.c_str(), 12345, 12345) == 0);
+    const server::Socket socket = server::listen_unix(there + "/control.sock", 0600);
+    const Variable control("DMNBD_CONTROL", "");
+    const Variable runtime("RUNTIME_DIRECTORY", there);
+    CHECK(client_address("").path == there + "/control.sock");
+    REQUIRE(::chmod(folder.path().c_str(), 0777) == 0);
+    CHECK(server::control::find_default_path() != there + "/control.sock");
 }
 
 TEST_CASE("address: a device's name can't leave its path") {

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <asio/io_context.hpp>
+#include <asio/signal_set.hpp>
+#include <asio/steady_timer.hpp>
+#include <chrono>
+#include <functional>
+
+namespace server {
+
+/// What the main thread does while the others serve: it waits until the first signal that ends us,
+/// or the end of the command. A second signal while draining exits at once.
+class Wait {
+  public:
+    struct Calls {
+        std::function<void()> hang_up;          // For each SIGHUP; must not wait.
+        std::function<void()> tick;             // Every `tick_time`; may wait a little.
+        std::chrono::microseconds tick_time{};  // Zero: never.
+    };
+    /// `command`: a child whose end is ours, too; 0: none.
+    Wait(pid_t command, Calls calls);
+
+    /// The exit code so far: of the command, or 0.
+    int run();
+
+  private:
+    void wait_for_end();
+    void wait_for_others();
+    void wait_for_tick();
+    bool command_ended();
+
+    asio::io_context io_;
+    asio::signal_set signals_;
+    asio::signal_set others_;
+    asio::steady_timer timer_;
+    pid_t command_;
+    Calls calls_;
+    int code_ = 0;
+};
+
+}  // namespace server
