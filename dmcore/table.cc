@@ -159,6 +159,7 @@ void Table::stack_limits() {
             std::max(limits_.logical_block_bytes, one.logical_block_bytes);
         limits_.io_min_bytes = std::max(limits_.io_min_bytes, one.io_min_bytes);
         limits_.write_cache |= one.write_cache;  // [L-6]
+        limits_.read_only |= one.read_only;
         if (one.io_opt_bytes != 0) {
             const std::uint64_t both =
                 limits_.io_opt_bytes == 0

@@ -75,6 +75,12 @@ TEST_CASE("a table has at most 1,048,576 rows ([T-3])") {
     CHECK_THROWS_WITH_AS(check_rows(rows), "a table has at most 1048576 segments", TableError);
 }
 
+TEST_CASE_FIXTURE(Disks, "a device over something that can't be written can't be written") {
+    CHECK_FALSE(world.device("m", "0 8 linear d 0").lane(0).limits().read_only);
+    world.probe("rom", 8).shape().read_only = true;
+    CHECK(world.device("n", "0 8 linear d 0\n8 8 linear rom 0").lane(0).limits().read_only);
+}
+
 TEST_CASE_FIXTURE(Disks, "each sector is found in its row, whatever the lengths of the rows") {
     const std::vector<std::vector<std::uint64_t>> tables = {{1},
                                                             {1, 1},
