@@ -26,8 +26,9 @@ namespace server {
 /// While no connection is there, I/O fails with `disconnected` for as long as `reconnect` says, so
 /// that it waits in the requeue queues of the devices above; after that with `no_link`. Commands
 /// that a lost connection leaves unanswered fail in the same way: it is not known what became of
-/// them, and to do them again does no harm. Several connections are used only where the remote
-/// says that a flush on one covers what was written by another.
+/// them, and to do them again does no harm, if the remote is done with a connection that is gone
+/// before it serves the one that takes its place. Several connections are used only where the
+/// remote says that a flush on one covers what was written by another.
 class RemoteStore {
   public:
     using Bios = dmcore::Queue<dmcore::Bio>;
