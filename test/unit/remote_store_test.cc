@@ -37,6 +37,12 @@ struct Remote {
     }
 };
 
+}  // namespace
+
+#ifdef DMNBD_HAS_LIBNBD
+
+namespace {
+
 server::StoreInfo store_of(const Served& near) {
     return near.running->stores().front();
 }
@@ -51,8 +57,6 @@ std::uint32_t flush(Client& client) {
 }
 
 }  // namespace
-
-#ifdef DMNBD_HAS_LIBNBD
 
 TEST_CASE_FIXTURE(Remote,
                   "remote: bytes arrive, and come back; each kind of request is passed on") {
@@ -115,7 +119,7 @@ TEST_CASE_FIXTURE(Remote,
 #else
 
 TEST_CASE_FIXTURE(Remote, "remote: a build without libnbd says what is missing") {
-    Served near("stores: { m: { type: memory, size: 1MiB } }\n");
+    Served near("");
     CHECK(near.refusal(near_text()) == "store-open");
 }
 
