@@ -77,6 +77,13 @@ void check_exports(Checking& checking) {
     }
 }
 
+bool same_use(const StoreSpec& a, const StoreSpec& b) noexcept {
+    return a.type == b.type && a.size_sectors == b.size_sectors && a.discard == b.discard &&
+           a.direct == b.direct && a.engine == b.engine && a.uri == b.uri &&
+           a.connections == b.connections && a.reconnect == b.reconnect &&
+           a.trust_restart == b.trust_restart && a.timeout == b.timeout;
+}
+
 std::string_view name_of(StoreSpec::Type type) noexcept {
     switch (type) {
         case StoreSpec::Type::file: return "file";

@@ -224,10 +224,7 @@ class Differ {
     }
     /// Does a store that changed to that go on as it was for what stands on it?
     static bool same_device(const StoreSpec& from, const StoreSpec& to) {
-        return same_bytes(from, to) && from.size_sectors == to.size_sectors &&
-               from.discard == to.discard && from.direct == to.direct && from.engine == to.engine &&
-               from.connections == to.connections && from.reconnect == to.reconnect &&
-               from.trust_restart == to.trust_restart && from.timeout == to.timeout;
+        return same_bytes(from, to) && same_use(from, to);
     }
     void remove(Change found, const DeviceSpec& device) {
         found.summary = sectors_text(device.size_sectors);

@@ -46,6 +46,9 @@ struct StoreSpec {
     friend bool operator==(const StoreSpec&, const StoreSpec&) = default;
 };
 
+/// Is one used as the other is, whatever their names and paths?
+bool same_use(const StoreSpec& a, const StoreSpec& b) noexcept;
+
 /// As `type` is written: "memory".
 std::string_view name_of(StoreSpec::Type type) noexcept;
 /// As `engine` is written: "auto".

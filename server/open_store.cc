@@ -65,11 +65,7 @@ class OpenFileStore final : public OpenStore {
 }  // namespace
 
 bool OpenStore::serves(const config::StoreSpec& spec) const noexcept {
-    return name() == spec.name && spec_.type == spec.type &&
-           limits().size_sectors == spec.size_sectors && spec_.discard == spec.discard &&
-           spec_.direct == spec.direct && spec_.engine == spec.engine && spec_.uri == spec.uri &&
-           spec_.connections == spec.connections && spec_.reconnect == spec.reconnect &&
-           spec_.trust_restart == spec.trust_restart && spec_.timeout == spec.timeout;
+    return name() == spec.name && same_use(spec_, spec);
 }
 
 std::unique_ptr<OpenStore> open_store(const config::StoreSpec& spec, Shards& shards,

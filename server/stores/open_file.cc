@@ -56,7 +56,10 @@ OpenFile::~OpenFile() {
 }
 
 void OpenFile::open(const std::string& store, const FileOptions& options) {
-    const int flags = O_RDWR | O_CLOEXEC | (options.direct ? O_DIRECT : 0);
+    struct stat named {};
+    const bool disk = ::stat(options.path.c_str(), &named) == 0 && S_ISBLK(named.st_mode);
+    // Of a disk: not while a file system or the like has it.
+    const int flags = O_RDWR | O_CLOEXEC | (options.direct ? O_DIRECT : 0) | (disk ? O_EXCL : 0);
     fd_ = ::open(options.path.c_str(), flags);
     const bool missing = fd_ < 0 && errno == ENOENT;
     if (missing && options.create) {
@@ -74,7 +77,7 @@ void OpenFile::open(const std::string& store, const FileOptions& options) {
     }
     lock(store, options);
     if (options.direct) look_at_blocks(store, options);
-    if (options.create && found.st_size == 0) grow(store, options);
+    if (options.create && found.st_size == 0 && S_ISREG(found.st_mode)) grow(store, options);
     require_fit(store, options);
     // Also for one that is there: whoever made it may have died before this.
     if (!options.create) return;

@@ -11,9 +11,9 @@ namespace server {
 /// where this build has no libnbd.
 std::unique_ptr<OpenStore> open_remote(const config::StoreSpec& spec, Shards& shards);
 
-/// Asks a remote for its size: once, or again and again for as long as the store's `reconnect`
-/// says. Empty where this build has no libnbd.
 enum class Ask : std::uint8_t { once, patiently };
+/// Asks a remote for its size: once, or again and again for as long as the store's `reconnect`
+/// says. In a build without libnbd the answer is that it can't.
 config::RemoteSize ask_remote_size(Ask how);
 
 }  // namespace server

@@ -17,6 +17,10 @@ struct Pieces {
     int count = 0;
     std::uint64_t bytes = 0;
 
+    void clear() noexcept {
+        count = 0;
+        bytes = 0;
+    }
     /// As much as there is room for of what is left of a bio.
     void add(const dmcore::BioIter& iter, const dmcore::Segment* segments) {
         dmcore::for_each_piece(iter, segments, [&](std::byte* data, std::size_t length) {

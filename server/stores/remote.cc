@@ -47,6 +47,7 @@ RemoteStore::RemoteStore(const config::StoreSpec& spec, const std::vector<Inbox*
       bell_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
       sources_(inboxes.size() + 1),
       ways_(spec.connections) {
+    if (bell_ < 0) throw StoreError(std::string(where_) + ": there are no descriptors left");
     for (std::size_t i = 0; i < inboxes.size(); ++i) sources_[i].inbox = inboxes[i];
     sources_.back().inbox = &sync_inbox;
     limits_.size_sectors = spec.size_sectors;
@@ -99,6 +100,7 @@ RemoteLink RemoteStore::link() const {
 
 void RemoteStore::work() {
     do {
+        drop_late();
         // What was answered before a connection was lost counts before that loss does.
         while (Request* request = ended_.pop()) go_on(*request);
         look_after_connections();
@@ -152,7 +154,7 @@ void RemoteStore::start(Bio& bio, std::size_t source) noexcept {
     request.flushing = false;
     request.issued_at = std::chrono::steady_clock::now();
     if (request.way == nullptr) {
-        const bool nothing_to_flush = bio.op == Op::flush && !unflushed();
+        const bool nothing_to_flush = bio.op == Op::flush && !unflushed() && !may_have_lost_;
         finish(request, nothing_to_flush ? Failure{} : absent());
         return;
     }
@@ -178,14 +180,17 @@ void RemoteStore::issue_flush(Request& request) {
 /// All commands of one step of the request have ended.
 void RemoteStore::go_on(Request& request) {
     const Bio& bio = *request.bio;
+    Way& way = *request.way;
+    const bool same = way.generation == request.generation;
     if (request.error != 0) {
+        // It says that it goes away, so it is taken at its word.
+        if (request.error == ESHUTDOWN && same) way.connection.drop("it is shutting down");
         finish(request, failure_of(request));
         return;
     }
-    const Way& way = *request.way;
     const bool durable = request.flushing || (bio.fua && way.connection.traits().fua);
     if (bio.fua && changes(bio) && !durable) {  // [O-5]
-        if (way.generation == request.generation && way.connection.state() == State::ready) {
+        if (same && way.connection.state() == State::ready) {
             issue_flush(request);
         } else {
             request.error = ENOTCONN;  // Another connection's flush would not tell.
@@ -204,9 +209,7 @@ void RemoteStore::go_on(Request& request) {
 void RemoteStore::finish(Request& request, const Failure& failure) noexcept {
     Bio& bio = *request.bio;
     bio.failure = failure;
-    if (failure.status != Status::ok) {
-        bio.failure.sector = bio.iter.sector;
-    }
+    if (failure.status != Status::ok) bio.failure.sector = bio.iter.sector;
     if (failure.status != Status::ok && failure.status != Status::disconnected) {
         errors_.fetch_add(1, std::memory_order_relaxed);
     }

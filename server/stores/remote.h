@@ -15,6 +15,7 @@
 #include "dmcore/device.h"
 #include "dmcore/pool.h"
 #include "server/stores/inbox.h"
+#include "server/stores/open_file.h"
 #include "server/stores/remote_connection.h"
 #include "server/stores/remote_link.h"
 
@@ -34,7 +35,7 @@ class RemoteStore {
     using Bios = dmcore::Queue<dmcore::Bio>;
 
     /// Waits a few seconds for the remote, to learn what it can do; goes on without it. `inboxes`:
-    /// one a shard; they outlive this.
+    /// one a shard; they outlive this. Throws StoreError.
     RemoteStore(const config::StoreSpec& spec, const std::vector<Inbox*>& inboxes);
     /// Nothing may be in flight.
     ~RemoteStore();

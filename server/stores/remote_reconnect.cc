@@ -13,7 +13,6 @@ using Clock = std::chrono::steady_clock;
 using State = RemoteConnection::State;
 
 void RemoteStore::look_after_connections() {
-    drop_late();
     for (Way& way : ways_) look_after(way);
 }
 

@@ -54,7 +54,7 @@ class Ring final : public FileRing {
 bool Ring::submit(FileStore& store, FileStore::Bios& run, Fallback& fallback) noexcept {
     Call* const call = calls_.take();
     if (call == nullptr) return false;
-    call->pieces = {};
+    call->pieces.clear();
     call->guard.reset();
     const bool fits = store.gather(run, call->pieces) && store.guard(run, call->guard);
     io_uring_sqe* const entry = fits ? io_uring_get_sqe(&ring_) : nullptr;
@@ -76,9 +76,10 @@ bool Ring::submit(FileStore& store, FileStore::Bios& run, Fallback& fallback) no
     return true;
 }
 
-/// One system call for all of this turn.
+/// One system call for all of this turn. What the kernel has no room for now goes in the next one.
 void Ring::push() noexcept {
     io_uring_submit(&ring_);
+    if (io_uring_sq_ready(&ring_) != 0) ::eventfd_write(bell_.native_handle(), 1);
     take_finished();  // What is in the page cache has ended already.
 }
 
@@ -104,7 +105,7 @@ void Ring::wait() {
         if (error) return;
         eventfd_t count = 0;
         ::eventfd_read(bell_.native_handle(), &count);
-        take_finished();
+        push();
         wait();
     });
 }
