@@ -14,12 +14,21 @@ class Agenda;
 class Loans;
 struct Parked;
 
-enum class Op : std::uint8_t { read, write, flush, discard, write_zeroes };
-inline constexpr std::size_t op_count = 5;
+enum class Op : std::uint8_t {
+    read,
+    write,
+    flush,
+    discard,
+    write_zeroes,
+    // Asked of a store itself; mapped devices never see these.
+    prefetch,  // This range will be read soon. A hint.
+    survey,    // Which of this range is data? Always a Survey.
+};
+inline constexpr std::size_t op_count = 5;  // Of those that mapped devices see.
 
 /// Changes what a later read returns, so order against overlapping ones matters [O-1].
 constexpr bool is_write_like(Op op) noexcept {
-    return op != Op::read && op != Op::flush;
+    return op == Op::write || op == Op::discard || op == Op::write_zeroes;
 }
 
 /// Carries bytes in segments; the others only name a range.

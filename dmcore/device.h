@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "dmcore/bio.h"
+#include "dmcore/survey.h"
 
 namespace dmcore {
 
@@ -19,6 +20,7 @@ struct Limits {
     std::uint32_t io_opt_bytes = 0;  // 0: no preference.
     bool write_cache = false;        // Acknowledged writes need a flush to be durable [L-6].
     bool discard = false;            // [L-30]
+    bool fast_zero = false;          // write_zeroes costs less than to write that many bytes.
     bool read_only = false;
 
     friend bool operator==(const Limits&, const Limits&) = default;
@@ -68,6 +70,10 @@ class BlockDevice {
 
     /// As in the table file; used in table text and messages.
     virtual const std::string& name() const noexcept = 0;
+
+    /// Finds where the front of a range that lies inside the device is stored. A store is where it
+    /// ends. See Place.
+    virtual void locate(Place& place) noexcept { place.device = this; }
 
     /// Of a store: what tells its bytes from all others, those of another run of the program, too.
     /// Empty: nobody has said.

@@ -344,6 +344,22 @@ void Lane::set_options(const DeviceOptions& options) {
     limits_.logical_block_bytes = std::max(limits_.logical_block_bytes, options.block_bytes);
 }
 
+void Lane::locate(Place& place) noexcept {
+    place.device = nullptr;
+    Table::Row* const row = table_ == nullptr ? nullptr : table_->find(place.sector);
+    if (row == nullptr) return;
+    place.sectors = std::min(place.sectors, row->end() - place.sector);
+    place.sector -= row->start_sector;
+    place.keep = keep_;
+    row->target->locate(place);
+    if (BlockDevice* const below = place.device) {
+        const bool failing = place.failing;
+        below->locate(place);
+        place.failing |= failing;
+    }
+    place.row = static_cast<std::size_t>(row - table_->rows().data());
+}
+
 void Lane::close_gate(bool noflush, std::function<void()> on_quiet) {
     if (table_ != nullptr) {
         for (Table::Row& row : table_->rows()) row.target->presuspend();

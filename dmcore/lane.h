@@ -113,6 +113,8 @@ class Lane final : public BlockDevice {
     void submit(Bio& bio) noexcept override;
     const Limits& limits() const noexcept override { return limits_; }
     const std::string& name() const noexcept override { return shared_->name; }
+    /// By the live table, suspended or not.
+    void locate(Place& place) noexcept override;
 
     /// Stops issuing. `on_quiet` runs on this shard when nothing of this lane is below any more.
     /// With `noflush`, parts that ask for a requeue meanwhile are put back instead of failing

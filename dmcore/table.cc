@@ -152,7 +152,7 @@ void Table::restack() {
 void Table::stack_limits() {
     limits_ = {};
     limits_.size_sectors = sectors();
-    limits_.discard = true;
+    limits_.discard = limits_.fast_zero = true;
     for (const Lower* below : declared_) {
         const Limits& one = below->limits;
         limits_.logical_block_bytes =
@@ -160,6 +160,7 @@ void Table::stack_limits() {
         limits_.io_min_bytes = std::max(limits_.io_min_bytes, one.io_min_bytes);
         limits_.write_cache |= one.write_cache;  // [L-6]
         limits_.read_only |= one.read_only;
+        limits_.fast_zero &= one.fast_zero;
         if (one.io_opt_bytes != 0) {
             const std::uint64_t both =
                 limits_.io_opt_bytes == 0
@@ -173,6 +174,7 @@ void Table::stack_limits() {
     for (const Row& row : rows_) {  // [L-30]
         const Traits& traits = row.target->traits();
         limits_.discard &= traits.discard_clones > 0 && (traits.promises_discard || all_below);
+        limits_.fast_zero &= traits.write_zeroes_clones > 0;
         row.target->adjust_limits(limits_);
     }
 }

@@ -128,6 +128,10 @@ class Target {
     using Area = std::function<void(const Lower&, std::uint64_t start, std::uint64_t sectors)>;
     virtual void each_area(const Area&) const {}
 
+    /// Where the front of `place` lies, which counts from this target's first sector: Place::device
+    /// is null until this target says otherwise (lead_to()).
+    virtual void locate(Place& place) const noexcept = 0;
+
     /// Do flushes reach `below`, one of its areas?
     virtual bool flushes(const Lower&) const { return traits_.flush_clones > 0; }
 
@@ -135,6 +139,14 @@ class Target {
     virtual void adjust_limits(Limits&) const {}
 
   protected:
+    static void lead_to(Place& place, const Lower& below, std::uint64_t sector) noexcept {
+        place.device = below.device;
+        place.sector = sector;
+    }
+    static void shorten(Place& place, std::uint64_t sectors) noexcept {
+        if (sectors < place.sectors) place.sectors = sectors;
+    }
+
     Traits traits_;
 };
 

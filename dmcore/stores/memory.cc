@@ -26,7 +26,7 @@ MemoryStore::MemoryStore(std::string name, std::uint64_t size_sectors)
     : name_(std::move(name)),
       block_count_((size_sectors * sector_bytes + block_bytes - 1) / block_bytes) {
     limits_.size_sectors = size_sectors;
-    limits_.discard = true;
+    limits_.discard = limits_.fast_zero = true;
     // calloc leaves pages that nobody touches to the kernel, so a huge index is free as well.
     static_assert(std::is_trivially_destructible_v<Block>);
     blocks_ = static_cast<Block*>(std::calloc(block_count_, sizeof(Block)));
@@ -143,7 +143,20 @@ bool MemoryStore::zero(std::uint64_t at, std::uint64_t bytes) noexcept {
     return true;
 }
 
-bool MemoryStore::run(const Bio& bio) noexcept {
+void MemoryStore::survey(Survey& survey) const noexcept {
+    std::uint64_t at = survey.iter.sector * sector_bytes;
+    const std::uint64_t end =
+        std::min(at + survey.iter.bytes, (at / block_bytes + survey_blocks_max) * block_bytes);
+    while (at < end) {
+        const std::uint64_t next = std::min(end, (at / block_bytes + 1) * block_bytes);
+        const bool empty =
+            blocks_[at / block_bytes].bytes.load(std::memory_order_acquire) == nullptr;
+        if (!survey.add({(next - at) / sector_bytes, empty, empty})) return;
+        at = next;
+    }
+}
+
+bool MemoryStore::run(Bio& bio) noexcept {
     std::uint64_t at = bio.iter.sector * sector_bytes;
     bool good = true;
     if (has_data(bio.op)) {
@@ -151,8 +164,10 @@ bool MemoryStore::run(const Bio& bio) noexcept {
             good = good && move(bio, at, data, bytes);
             at += bytes;
         });
-    } else if (bio.op != Op::flush) {
+    } else if (is_write_like(bio.op)) {
         good = zero(at, bio.iter.bytes);
+    } else if (bio.op == Op::survey) {
+        survey(static_cast<Survey&>(bio));
     }
     if (!good) errors_.fetch_add(1, std::memory_order_relaxed);
     return good;

@@ -21,8 +21,9 @@ namespace dmcore {
 class MemoryStore {
   public:
     static constexpr std::size_t block_bytes = SharedBytes::size;
-    static constexpr std::size_t loan_bytes_min = 2048;  // Below that a copy is cheaper.
-    static constexpr std::uint8_t copied_reads = 64;     // Before a block is lent again.
+    static constexpr std::size_t loan_bytes_min = 2048;          // Below that a copy is cheaper.
+    static constexpr std::uint8_t copied_reads = 64;             // Before a block is lent again.
+    static constexpr std::uint64_t survey_blocks_max = 1 << 14;  // Looked at by one survey.
 
     /// Throws std::bad_alloc if even the index does not fit.
     MemoryStore(std::string name, std::uint64_t size_sectors);
@@ -35,7 +36,7 @@ class MemoryStore {
 
     /// Runs a whole bio now. Any thread. False: no memory for a write; part of it may have
     /// happened.
-    bool run(const Bio& bio) noexcept;
+    bool run(Bio& bio) noexcept;
     /// Bios that failed.
     std::uint64_t errors() const noexcept { return errors_.load(std::memory_order_relaxed); }
 
@@ -55,6 +56,7 @@ class MemoryStore {
     static bool clear(Block& block, std::size_t at, std::size_t bytes) noexcept;
     static SharedBytes* own(Block& block) noexcept;
     bool zero(std::uint64_t at, std::uint64_t bytes) noexcept;
+    void survey(Survey& survey) const noexcept;
     bool move(const Bio& bio, std::uint64_t at, std::byte* data, std::size_t bytes) noexcept;
 
     std::string name_;

@@ -26,6 +26,9 @@ class Delay final : public Target {
     std::string table_text(TextForm form) const override;
     std::string status_text() const override;
     std::string state_text() const override;
+    void locate(Place& place) const noexcept override {
+        lead_to(place, *ways_[read].lower, ways_[read].start_sector + place.sector);
+    }
     void each_area(const Area& area) const override;
 
   private:

@@ -39,6 +39,7 @@ class Dust final : public Target {
     std::string status_text() const override;
     std::string state_text() const override;
     void each_area(const Area& area) const override { area(*lower_, start_, sectors_); }
+    void locate(Place& place) const noexcept override;
 
   private:
     void read_block_size(const TargetArgs& args);
@@ -192,6 +193,24 @@ bool Dust::fails(const Clone& clone) noexcept {
     if (!failed) bad_->list.erase(begin, end);
     bad_->arm();
     return failed;
+}
+
+/// As far as all blocks are good, or none is.
+void Dust::locate(Place& place) const noexcept {
+    const std::uint64_t sector = start_ + place.sector;
+    if (bad_->armed.load(std::memory_order_relaxed)) {
+        const std::lock_guard lock(bad_->mutex);
+        std::uint64_t end = sector / block_sectors_;
+        auto bad = bad_->enabled ? bad_->list.lower_bound(end) : bad_->list.end();
+        place.failing = bad != bad_->list.end() && bad->first == end;
+        if (place.failing) {
+            for (; bad != bad_->list.end() && bad->first == end; ++bad) ++end;
+        } else if (bad != bad_->list.end()) {
+            end = bad->first;
+        }
+        if (end > sector / block_sectors_) shorten(place, end * block_sectors_ - sector);
+    }
+    lead_to(place, *lower_, sector);
 }
 
 [[noreturn]] void fail_message(std::string text, int word) {

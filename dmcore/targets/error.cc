@@ -29,6 +29,8 @@ class Error final : public Target {
         if (lower_ != nullptr) area(*lower_, start_, sectors_);
     }
 
+    void locate(Place& place) const noexcept override { place.failing = true; }
+
   private:
     Lower* lower_ = nullptr;  // Null: without arguments.
     std::uint64_t start_ = 0;

@@ -27,6 +27,10 @@ class Flakey final : public Target {
     std::string state_text() const override;
     std::optional<bool> is_up() const override { return !down(); }
     void each_area(const Area& area) const override { area(*lower_, start_, sectors_); }
+    void locate(Place& place) const noexcept override {
+        place.failing = down();
+        lead_to(place, *lower_, start_ + place.sector);
+    }
 
   private:
     enum Tag : std::uint32_t { mapped_up, mapped_down };

@@ -27,6 +27,9 @@ class Linear final : public Target {
     }
 
     void each_area(const Area& area) const override { area(*lower_, start_, sectors_); }
+    void locate(Place& place) const noexcept override {
+        lead_to(place, *lower_, start_ + place.sector);
+    }
 
   private:
     Lower* lower_ = nullptr;

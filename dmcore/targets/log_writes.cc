@@ -143,6 +143,7 @@ class LogWrites final : public Target {
     std::string status_text() const override { return writer_->log().status_text(); }
     std::string state_text() const override { return writer_->log().state_text(); }
     void each_area(const Area& area) const override { area(*device_, 0, sectors_); }
+    void locate(Place& place) const noexcept override { lead_to(place, *device_, place.sector); }
     void adjust_limits(Limits& limits) const override { limits.write_cache = true; }  // [L-6]
 
   private:

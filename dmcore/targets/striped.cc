@@ -15,6 +15,7 @@ class Striped final : public Target {
     std::string table_text(TextForm form) const override;
     std::string status_text() const override;
     void each_area(const Area& area) const override;
+    void locate(Place& place) const noexcept override;
     void adjust_limits(Limits& limits) const override;
 
   private:
@@ -22,7 +23,7 @@ class Striped final : public Target {
         Lower* lower;
         std::uint64_t start_sector;
     };
-    struct Place {
+    struct LegSector {
         std::size_t leg;
         std::uint64_t sector;  // Of the leg, before its start is added.
     };
@@ -31,7 +32,7 @@ class Striped final : public Target {
 
     std::string chunk_text() const;
     void check_shape(const TargetArgs& args) const;
-    Place place(std::uint64_t sector) const noexcept;
+    LegSector place(std::uint64_t sector) const noexcept;
     std::uint64_t edge(std::uint64_t sector, std::size_t leg) const noexcept;
     Mapped map_range(Clone& clone) noexcept;
 
@@ -89,7 +90,7 @@ void Striped::check_shape(const TargetArgs& args) const {
                                  " (" + std::to_string(row) + "s); " + fits);
 }
 
-Striped::Place Striped::place(std::uint64_t sector) const noexcept {
+Striped::LegSector Striped::place(std::uint64_t sector) const noexcept {
     const std::uint64_t chunk = sector / chunk_sectors_;
     return {static_cast<std::size_t>(chunk % legs_.size()),
             chunk / legs_.size() * chunk_sectors_ + sector % chunk_sectors_};
@@ -97,7 +98,7 @@ Striped::Place Striped::place(std::uint64_t sector) const noexcept {
 
 /// Where a range that begins or ends at `sector` begins or ends on one leg.
 std::uint64_t Striped::edge(std::uint64_t sector, std::size_t leg) const noexcept {
-    const Place at = place(sector);
+    const LegSector at = place(sector);
     if (at.leg == leg) return at.sector;
     const std::uint64_t chunk_start = at.sector - at.sector % chunk_sectors_;
     return leg < at.leg ? chunk_start + chunk_sectors_ : chunk_start;
@@ -123,7 +124,7 @@ Mapped Striped::map(Clone& clone) noexcept {
         return Mapped::remapped;
     }
     if (!has_data(clone.op)) return map_range(clone);
-    const Place at = place(clone.iter.sector);
+    const LegSector at = place(clone.iter.sector);
     clone.lower = legs_[at.leg].lower;
     clone.iter.sector = legs_[at.leg].start_sector + at.sector;
     clone.tag = static_cast<std::uint32_t>(at.leg);
@@ -157,6 +158,12 @@ std::string Striped::status_text() const {
 
 void Striped::each_area(const Area& area) const {
     for (const Leg& leg : legs_) area(*leg.lower, leg.start_sector, sectors_ / legs_.size());
+}
+
+void Striped::locate(Place& place) const noexcept {
+    const LegSector at = this->place(place.sector);
+    shorten(place, chunk_sectors_ - place.sector % chunk_sectors_);
+    lead_to(place, *legs_[at.leg].lower, legs_[at.leg].start_sector + at.sector);
 }
 
 void Striped::adjust_limits(Limits& limits) const {

@@ -11,6 +11,7 @@ class Unstriped final : public Target {
     Mapped map(Clone& clone) noexcept override;
     std::string table_text(TextForm form) const override;
     void each_area(const Area& area) const override { area(*lower_, start_, sectors_); }
+    void locate(Place& place) const noexcept override;
 
   private:
     std::uint64_t place(std::uint64_t offset) const noexcept;
@@ -63,6 +64,16 @@ Mapped Unstriped::map(Clone& clone) noexcept {
     if (clone.op == Op::flush) return Mapped::remapped;
     clone.iter.sector = place(clone.iter.sector);
     return clone.iter.end() <= lower_->limits.size_sectors ? Mapped::remapped : Mapped::error;
+}
+
+void Unstriped::locate(Place& at) const noexcept {
+    const std::uint64_t sector = place(at.sector);
+    shorten(at, chunk_sectors_ - at.sector % chunk_sectors_);
+    if (sector + at.sectors > lower_->limits.size_sectors) {
+        at.failing = true;
+    } else {
+        lead_to(at, *lower_, sector);
+    }
 }
 
 std::string Unstriped::table_text(TextForm) const {

@@ -20,6 +20,8 @@ class Zero final : public Target {
         }
         return Mapped::done;
     }
+
+    void locate(Place& place) const noexcept override { place.zero = true; }
 };
 
 }  // namespace

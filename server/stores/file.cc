@@ -72,21 +72,17 @@ FileStore::FileStore(std::string name, const FileOptions& options, std::shared_p
     } else {
         file_->require_fit(name_, options);
     }
+    limits_.fast_zero = file_->zeroes_fast();
     limits_.logical_block_bytes = std::max(limits_.logical_block_bytes, file_->direct_bytes());
 }
 
 void FileStore::run(Bio& bio) noexcept {
     int error = 0;
-    if (bio.op != Op::flush && bio.iter.bytes != 0) {
-        const bool exclusive = bio.op != Op::read;
-        RangeGuards::Hold guard(file_->guards(), bio.iter.sector * sector_bytes, bio.iter.bytes,
-                                exclusive);
-        guard.lock();
-        switch (bio.op) {
-            case Op::discard: error = discard(bio); break;
-            case Op::write_zeroes: error = write_zeroes(bio); break;
-            default: error = transfer(bio);
-        }
+    switch (bio.op) {
+        case Op::flush: break;
+        case Op::prefetch: prefetch(bio); break;
+        case Op::survey: survey(static_cast<dmcore::Survey&>(bio)); break;
+        default: error = bio.iter.bytes == 0 ? 0 : run_guarded(bio);
     }
     const bool durable = bio.op == Op::flush || (bio.fua && bio.op != Op::read);
     const bool lost = durable && error == 0 && !file_->sync();  // [O-5]
@@ -96,6 +92,18 @@ void FileStore::run(Bio& bio) noexcept {
                    .sync_lost = durable,
                    .where = where_,
                    .sector = bio.iter.sector};
+}
+
+int FileStore::run_guarded(const Bio& bio) noexcept {
+    const bool exclusive = bio.op != Op::read;
+    RangeGuards::Hold guard(file_->guards(), bio.iter.sector * sector_bytes, bio.iter.bytes,
+                            exclusive);
+    guard.lock();
+    switch (bio.op) {
+        case Op::discard: return discard(bio);
+        case Op::write_zeroes: return write_zeroes(bio);
+        default: return transfer(bio);
+    }
 }
 
 void FileStore::take_run(Bios& bios, Bios& run) noexcept {
@@ -213,6 +221,32 @@ int FileStore::write_zeroes(const Bio& bio) noexcept {
                                static_cast<off_t>(bio.iter.bytes));
     if (rc == 0) return 0;
     return errno == EOPNOTSUPP ? write_zero_bytes(at, bio.iter.bytes) : errno;
+}
+
+void FileStore::prefetch(const Bio& bio) const noexcept {
+    ::posix_fadvise(file_->fd(), static_cast<off_t>(bio.iter.sector * sector_bytes),
+                    static_cast<off_t>(bio.iter.bytes), POSIX_FADV_WILLNEED);
+}
+
+/// Where the kernel can't tell, the rest of the range is not spoken of.
+void FileStore::survey(dmcore::Survey& survey) const noexcept {
+    std::uint64_t at = survey.iter.sector * sector_bytes;
+    const std::uint64_t end = at + survey.iter.bytes;
+    while (at < end) {
+        const off_t found = ::lseek(file_->fd(), static_cast<off_t>(at), SEEK_DATA);
+        if (found < 0 && errno != ENXIO) return;
+        const std::uint64_t none = found < 0 ? end : static_cast<std::uint64_t>(found);
+        const std::uint64_t data = std::min(end, none / sector_bytes * sector_bytes);
+        if (data > at && !survey.add({(data - at) / sector_bytes, true, true})) return;
+        if (data == end) return;
+        const off_t hole = ::lseek(file_->fd(), static_cast<off_t>(data), SEEK_HOLE);
+        if (hole < 0) return;
+        const std::uint64_t up =
+            (static_cast<std::uint64_t>(hole) + sector_bytes - 1) / sector_bytes;
+        const std::uint64_t next = std::min(end, up * sector_bytes);
+        if (!survey.add({(next - data) / sector_bytes, false, false})) return;
+        at = next;
+    }
 }
 
 int FileStore::write_zero_bytes(std::uint64_t at, std::uint64_t bytes) noexcept {

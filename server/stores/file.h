@@ -58,8 +58,11 @@ class FileStore {
                           const Pieces& pieces) noexcept;
     ssize_t transfer_copy(dmcore::Op op, const dmcore::BioIter& iter,
                           const dmcore::Segment* segments) noexcept;
+    int run_guarded(const dmcore::Bio& bio) noexcept;
     int discard(const dmcore::Bio& bio) noexcept;
     int write_zeroes(const dmcore::Bio& bio) noexcept;
+    void prefetch(const dmcore::Bio& bio) const noexcept;
+    void survey(dmcore::Survey& survey) const noexcept;
     int write_zero_bytes(std::uint64_t at, std::uint64_t bytes) noexcept;
 
     std::string name_;

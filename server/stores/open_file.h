@@ -55,6 +55,8 @@ class OpenFile {
     const std::string& data_identity() const noexcept { return data_identity_; }
     /// What offsets, lengths and memory of direct I/O are multiples of; 0: it is not direct.
     std::uint32_t direct_bytes() const noexcept { return direct_bytes_; }
+    /// Does its file system take space back, rather than write zeroes?
+    bool zeroes_fast() const noexcept;
     /// Throws StoreError if the file is smaller than the store wants it, or open in another way.
     void require_fit(const std::string& store, const FileOptions& options) const;
     /// Removes the file again if this made it: nobody has used it.

@@ -33,6 +33,23 @@ nbd_completion_callback completion_of(RemoteRequest& request) {
     return {.callback = &answered, .user_data = &request, .free = &forgotten};
 }
 
+/// What the remote says of one range. Where it is finer than sectors it is not followed further.
+int surveyed(void* self, const char* context, std::uint64_t, std::uint32_t* entries,
+             std::size_t count, int*) noexcept {
+    auto& survey = *static_cast<dmcore::Survey*>(self);
+    if (std::string_view(context) != LIBNBD_CONTEXT_BASE_ALLOCATION) return 0;
+    for (std::size_t i = 0; i + 1 < count; i += 2) {
+        const std::uint32_t bytes = entries[i];
+        const std::uint32_t state = entries[i + 1];
+        if (bytes % dmcore::sector_bytes != 0) return 0;
+        if (!survey.add({bytes / dmcore::sector_bytes, (state & LIBNBD_STATE_HOLE) != 0,
+                         (state & LIBNBD_STATE_ZERO) != 0})) {
+            return 0;
+        }
+    }
+    return 0;
+}
+
 std::string last_trouble() {
     const char* text = nbd_get_error();
     return text == nullptr ? "no reason is known" : text;
@@ -49,6 +66,7 @@ void RemoteConnection::connect(const std::string& uri) {
     state_ = State::connecting;
     nbd_set_uri_allow_local_file(handle_, true);  // For a key file of TLS.
     nbd_set_pread_initialize(handle_, false);
+    nbd_add_meta_context(handle_, LIBNBD_CONTEXT_BASE_ALLOCATION);
     if (nbd_aio_connect_uri(handle_, uri.c_str()) != 0) {
         trouble_ = last_trouble();
         close();
@@ -89,6 +107,8 @@ void RemoteConnection::read_traits() {
     traits_.fua = is(nbd_can_fua(handle_));
     traits_.trim = is(nbd_can_trim(handle_));
     traits_.zero = is(nbd_can_zero(handle_));
+    traits_.cache = is(nbd_can_cache(handle_));
+    traits_.allocation = is(nbd_can_meta_context(handle_, LIBNBD_CONTEXT_BASE_ALLOCATION));
     traits_.multi_conn = is(nbd_can_multi_conn(handle_));
 }
 
@@ -147,11 +167,13 @@ void RemoteConnection::command(RemoteRequest& request, Call call) {
     request.error = is_over() ? ENOTCONN : error == 0 ? EIO : error;
 }
 
-void RemoteConnection::issue(const Bio& bio, RemoteRequest& request) {
+void RemoteConnection::issue(Bio& bio, RemoteRequest& request) {
     ++request.pending;
     const std::uint32_t fua = bio.fua && traits_.fua ? LIBNBD_CMD_FLAG_FUA : 0;
     if (has_data(bio.op)) {
         issue_data(bio, request, bio.op == Op::write ? fua : 0);
+    } else if (!dmcore::is_write_like(bio.op)) {
+        issue_question(bio, request);
     } else if (bio.op == Op::write_zeroes && !traits_.zero) {
         issue_zeroes(bio, request, fua);
     } else {
@@ -176,6 +198,24 @@ void RemoteConnection::issue_data(const Bio& bio, RemoteRequest& request, std::u
             done += count;
         }
     });
+}
+
+/// One command: it may answer less than was asked.
+void RemoteConnection::issue_question(Bio& bio, RemoteRequest& request) {
+    const std::uint64_t at = bio.iter.sector * dmcore::sector_bytes;
+    const std::uint64_t count = std::min(range_bytes_max, bio.iter.bytes);
+    if (bio.op == Op::survey && traits_.allocation) {
+        const nbd_extent_callback extent{.callback = &surveyed,
+                                         .user_data = static_cast<dmcore::Survey*>(&bio),
+                                         .free = nullptr};
+        command(request, [&](nbd_completion_callback ended) {
+            return nbd_aio_block_status(handle_, count, at, extent, ended, 0);
+        });
+    } else if (bio.op == Op::prefetch && traits_.cache) {
+        command(request, [&](nbd_completion_callback ended) {
+            return nbd_aio_cache(handle_, count, at, ended, 0);
+        });
+    }
 }
 
 void RemoteConnection::issue_range(const Bio& bio, RemoteRequest& request, std::uint32_t flags) {

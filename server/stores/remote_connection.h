@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string>
 
-#include "dmcore/bio.h"
+#include "dmcore/survey.h"
 
 struct nbd_handle;
 
@@ -21,6 +21,8 @@ struct RemoteTraits {
     bool fua = false;
     bool trim = false;
     bool zero = false;
+    bool cache = false;
+    bool allocation = false;  // Tells what is a hole.
     bool multi_conn = false;
 };
 
@@ -66,7 +68,7 @@ class RemoteConnection {
 
     /// Issues commands for what is left of a bio, no larger than the remote takes. What can't even
     /// be issued is an error of the request.
-    void issue(const dmcore::Bio& bio, RemoteRequest& request);
+    void issue(dmcore::Bio& bio, RemoteRequest& request);
     void issue_flush(RemoteRequest& request);
 
   private:
@@ -75,6 +77,7 @@ class RemoteConnection {
     void close() noexcept;
     void read_traits();
     void issue_data(const dmcore::Bio& bio, RemoteRequest& request, std::uint32_t flags);
+    void issue_question(dmcore::Bio& bio, RemoteRequest& request);
     void issue_range(const dmcore::Bio& bio, RemoteRequest& request, std::uint32_t flags);
     void issue_zeroes(const dmcore::Bio& bio, RemoteRequest& request, std::uint32_t flags);
     template <class Call>
