@@ -25,6 +25,7 @@ nbd::ExportInfo Export::info(unsigned shard) const {
     // own writes and then flushes [O-5], and there is one cache, or none, for all connections.
     info.can_flush = info.can_fua = info.can_zero = info.can_multi_conn = true;
     info.can_trim = limits.discard;
+    info.fast_zero = limits.fast_zero;
     info.min_block_bytes = limits.logical_block_bytes;
     info.preferred_block_bytes = std::max(info.preferred_block_bytes, info.min_block_bytes);
     return info;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -23,6 +24,7 @@ struct ExportInfo {
     bool can_fua = false;
     bool can_trim = false;
     bool can_zero = false;
+    bool fast_zero = false;  // Zeroes are quicker than data now; if not, FAST_ZERO fails.
     bool can_multi_conn = false;
     std::uint32_t min_block_bytes = 512;
     std::uint32_t preferred_block_bytes = 4096;
@@ -52,14 +54,39 @@ class ExportList {
     virtual std::optional<Identity> identify(std::string_view) const { return std::nullopt; }
 };
 
+/// How requests and replies look on one connection.
+enum class Form : std::uint8_t {
+    simple,      // Compact requests, simple replies.
+    structured,  // Compact requests, structured replies.
+    extended,    // Extended headers both ways.
+};
+
+/// What BLOCK_STATUS can tell of an export.
+enum class MetaContext : std::uint8_t {
+    allocation,  // base:allocation
+    map,         // x-dmnbd:map
+};
+inline constexpr std::array<std::string_view, 2> meta_context_names = {"base:allocation",
+                                                                       "x-dmnbd:map"};
+/// On the wire.
+constexpr std::uint32_t number_of(MetaContext context) noexcept {
+    return static_cast<std::uint32_t>(context) + 1;
+}
+/// A bit for each.
+using MetaContexts = std::uint8_t;
+constexpr MetaContexts bit_of(MetaContext context) noexcept {
+    return static_cast<MetaContexts>(1U << static_cast<unsigned>(context));
+}
+
 /// What one connection agreed on in its handshake. It holds until the connection ends.
 struct Terms {
-    bool structured_replies = false;
+    Form form = Form::simple;
+    MetaContexts contexts = 0;  // None without structured replies.
     std::uint16_t transmission_flags = 0;
 };
 
-/// The flags word that offers `info` to a client. DF needs structured replies; a read-only export
-/// offers no TRIM and no WRITE_ZEROES. CACHE, FAST_ZERO and RESIZE are not offered at all.
-std::uint16_t transmission_flags(const ExportInfo& info, bool structured_replies) noexcept;
+/// The flags word that offers `info` to a client. DF needs structured replies or more; a read-only
+/// export offers no TRIM and no WRITE_ZEROES. RESIZE is not offered at all.
+std::uint16_t transmission_flags(const ExportInfo& info, Form form) noexcept;
 
 }  // namespace server::nbd

@@ -45,6 +45,14 @@ struct Handshake::InfoRequest {
     bool identity = false;
 };
 
+/// What LIST_META_CONTEXT and SET_META_CONTEXT ask for.
+struct Handshake::MetaRequest {
+    std::string_view export_name;  // Lies in message_.
+    bool queries = false;          // Any at all.
+    MetaContexts named = 0;        // By their whole names...
+    MetaContexts wildcards = 0;    // ...or by "base:".
+};
+
 /// The options we know; all others are answered as unsupported.
 const Handshake::OptionRule Handshake::option_rules[] = {
     {Option::export_name, "EXPORT_NAME", Data::kept, &Handshake::answer_export_name},
@@ -54,9 +62,10 @@ const Handshake::OptionRule Handshake::option_rules[] = {
     {Option::info, "INFO", Data::kept, &Handshake::answer_info},
     {Option::go, "GO", Data::kept, &Handshake::answer_go},
     {Option::structured_reply, "STRUCTURED_REPLY", Data::none, &Handshake::answer_structured_reply},
-    {Option::list_meta_context, "LIST_META_CONTEXT", Data::kept, &Handshake::answer_meta_context},
-    {Option::set_meta_context, "SET_META_CONTEXT", Data::kept, &Handshake::answer_meta_context},
-    {Option::extended_headers, "EXTENDED_HEADERS", Data::none, &Handshake::answer_unsupported},
+    {Option::list_meta_context, "LIST_META_CONTEXT", Data::kept,
+     &Handshake::answer_list_meta_context},
+    {Option::set_meta_context, "SET_META_CONTEXT", Data::kept, &Handshake::answer_set_meta_context},
+    {Option::extended_headers, "EXTENDED_HEADERS", Data::none, &Handshake::answer_extended_headers},
 };
 
 Handshake::Handshake(const ExportList& exports) : exports_(exports) {
@@ -150,11 +159,12 @@ bool Handshake::is_option(Option option) const noexcept {
 
 /// This option has no error reply: a refusal is a closed connection.
 void Handshake::answer_export_name(Bytes& out) {
+    if (terms_.form == Form::extended) return drop("EXPORT_NAME came after EXTENDED_HEADERS");
     const std::string_view name(reinterpret_cast<const char*>(message_.data()), message_.size());
     if (!is_protocol_string(name)) return drop("the export name is not valid UTF-8");
     const auto info = exports_.find(name);
     if (!info) return drop(no_such_export(name));
-    enter(info);
+    enter(info, name);
     ExportNameReply answer;
     answer.size_bytes = info->size_bytes;
     answer.transmission_flags = terms_.transmission_flags;
@@ -184,37 +194,91 @@ void Handshake::answer_go(Bytes& out) {
     auto info = describe_export(out);
     if (!info) return;
     reply(OptionReply::ack, {}, out);
-    enter(std::move(info));
+    enter(std::move(info), *OptionReader(message_).text());
 }
 
 void Handshake::answer_structured_reply(Bytes& out) {
-    if (terms_.structured_replies) {
+    if (terms_.form == Form::extended) {
+        return refuse(OptionReply::error_extended_headers_required,
+                      "Extended headers are on, which are more.", out);
+    }
+    if (terms_.form == Form::structured) {
         return refuse(OptionReply::error_invalid, "Structured replies are on already.", out);
     }
-    terms_.structured_replies = true;
+    terms_.form = Form::structured;
     reply(OptionReply::ack, {}, out);
 }
 
-/// We have no metadata contexts, so every valid query, for a list or a choice, finds none.
-void Handshake::answer_meta_context(Bytes& out) {
-    if (is_option(Option::set_meta_context) && !terms_.structured_replies) {
+void Handshake::answer_extended_headers(Bytes& out) {
+    if (terms_.form == Form::extended) {
+        return refuse(OptionReply::error_invalid, "Extended headers are on already.", out);
+    }
+    terms_.form = Form::extended;
+    reply(OptionReply::ack, {}, out);
+}
+
+void Handshake::answer_list_meta_context(Bytes& out) {
+    const auto wanted = parse_meta_request(out);
+    if (!wanted) return;
+    const MetaContexts asked = wanted->named | wanted->wildcards;
+    send_meta_contexts(wanted->queries ? asked : MetaContexts{0xff}, out);
+}
+
+/// Whatever comes of it, what was chosen before is forgotten.
+void Handshake::answer_set_meta_context(Bytes& out) {
+    terms_.contexts = 0;
+    if (terms_.form == Form::simple) {
         return refuse(OptionReply::error_invalid, "STRUCTURED_REPLY must come first.", out);
     }
+    const auto wanted = parse_meta_request(out);
+    if (!wanted) return;
+    terms_.contexts = wanted->named;
+    chosen_for_ = wanted->export_name;
+    send_meta_contexts(wanted->named, out);
+}
+
+/// Nullopt if the option has been refused. What is not known adds nothing.
+std::optional<Handshake::MetaRequest> Handshake::parse_meta_request(Bytes& out) const {
     OptionReader reader(message_);
     const auto name = reader.text();
     const auto query_count = name ? reader.u32() : std::nullopt;
+    MetaRequest wanted;
+    wanted.queries = query_count.value_or(0) > 0;
     bool fits = query_count.has_value();
     for (std::uint32_t i = 0; fits && i < *query_count; ++i) {
         const auto query = reader.text();
         fits = query.has_value();
-        if (fits && refuse_bad_string(*query, out)) return;
+        if (!fits) break;
+        if (refuse_bad_string(*query, out)) return std::nullopt;
+        for (std::size_t k = 0; k < meta_context_names.size(); ++k) {
+            const std::string_view known = meta_context_names[k];
+            const auto bit = bit_of(static_cast<MetaContext>(k));
+            if (*query == known) wanted.named |= bit;
+            if (*query == known.substr(0, known.find(':') + 1)) wanted.wildcards |= bit;
+        }
     }
     if (!fits || reader.rest_bytes() > 0) {
-        return refuse(OptionReply::error_invalid, "The lengths in the option don't fit.", out);
+        refuse(OptionReply::error_invalid, "The lengths in the option don't fit.", out);
+        return std::nullopt;
     }
-    if (refuse_bad_string(*name, out)) return;
+    if (refuse_bad_string(*name, out)) return std::nullopt;
     if (!exports_.find(*name)) {
-        return refuse(OptionReply::error_unknown, no_such_export(*name), out);
+        refuse(OptionReply::error_unknown, no_such_export(*name), out);
+        return std::nullopt;
+    }
+    wanted.export_name = *name;
+    return wanted;
+}
+
+/// In a list their numbers mean nothing.
+void Handshake::send_meta_contexts(MetaContexts contexts, Bytes& out) const {
+    for (std::size_t k = 0; k < meta_context_names.size(); ++k) {
+        const auto context = static_cast<MetaContext>(k);
+        if ((contexts & bit_of(context)) == 0) continue;
+        const be32 number =
+            is_option(Option::set_meta_context) ? number_of(context) : std::uint32_t{0};
+        reply(OptionReply::meta_context, {wire_bytes(number), text_bytes(meta_context_names[k])},
+              out);
     }
     reply(OptionReply::ack, {}, out);
 }
@@ -282,12 +346,14 @@ void Handshake::send_infos(const ExportInfo& info, const InfoRequest& wanted, By
     }
     InfoExport size;
     size.size_bytes = info.size_bytes;
-    size.transmission_flags = transmission_flags(info, terms_.structured_replies);
+    size.transmission_flags = transmission_flags(info, terms_.form);
     reply(OptionReply::info, {wire_bytes(size)}, out);
 }
 
-void Handshake::enter(std::shared_ptr<const ExportInfo> info) {
-    terms_.transmission_flags = transmission_flags(*info, terms_.structured_replies);
+/// `name` is what the client asked for.
+void Handshake::enter(std::shared_ptr<const ExportInfo> info, std::string_view name) {
+    if (name != chosen_for_) terms_.contexts = 0;
+    terms_.transmission_flags = transmission_flags(*info, terms_.form);
     granted_ = std::move(info);
     state_ = State::transmission;
 }

@@ -63,6 +63,7 @@ class Handshake {
     enum class Data : std::uint8_t { none, ignored, kept };
     struct OptionRule;
     struct InfoRequest;
+    struct MetaRequest;
     static const OptionRule option_rules[];
 
     void expect(Expected next, std::size_t bytes, bool keep);
@@ -78,13 +79,17 @@ class Handshake {
     void answer_info(Bytes& out);
     void answer_go(Bytes& out);
     void answer_structured_reply(Bytes& out);
-    void answer_meta_context(Bytes& out);
+    void answer_extended_headers(Bytes& out);
+    void answer_list_meta_context(Bytes& out);
+    void answer_set_meta_context(Bytes& out);
     void answer_unsupported(Bytes& out);
 
     std::shared_ptr<const ExportInfo> describe_export(Bytes& out);
     std::optional<InfoRequest> parse_info_request(Bytes& out) const;
     void send_infos(const ExportInfo& info, const InfoRequest& wanted, Bytes& out) const;
-    void enter(std::shared_ptr<const ExportInfo> info);
+    std::optional<MetaRequest> parse_meta_request(Bytes& out) const;
+    void send_meta_contexts(MetaContexts contexts, Bytes& out) const;
+    void enter(std::shared_ptr<const ExportInfo> info, std::string_view name);
 
     void reply(OptionReply type, std::initializer_list<ByteSpan> parts, Bytes& out) const;
     void refuse(OptionReply type, std::string_view text, Bytes& out) const;
@@ -95,7 +100,8 @@ class Handshake {
     State state_ = State::negotiating;
     std::string reason_;
     std::shared_ptr<const ExportInfo> granted_;
-    Terms terms_;
+    Terms terms_;  // Its contexts are those chosen for the export of this name:
+    std::string chosen_for_;
 
     Expected expected_ = Expected::client_flags;
     std::size_t missing_bytes_ = 0;  // Of the message that is being received.

@@ -15,18 +15,6 @@ ReplyHead simple_reply(std::uint64_t cookie, NbdError error) noexcept {
     return head;
 }
 
-/// The header of a chunk that is its reply's only one, and so its last.
-ReplyHead only_chunk(ChunkType type, std::uint64_t cookie, std::size_t payload_bytes) noexcept {
-    ReplyHead head;
-    ChunkHeader chunk;
-    chunk.flags = chunk_flag_done;
-    chunk.type = static_cast<std::uint16_t>(type);
-    chunk.cookie = cookie;
-    chunk.payload_bytes = static_cast<std::uint32_t>(payload_bytes);
-    head.append(wire_bytes(chunk));
-    return head;
-}
-
 }  // namespace
 
 void ReplyHead::append(std::span<const std::byte> part) noexcept {
@@ -35,28 +23,61 @@ void ReplyHead::append(std::span<const std::byte> part) noexcept {
     size_ += part.size();
 }
 
-ReplyHead read_reply(bool structured, std::uint64_t cookie, std::uint64_t offset_bytes,
-                     std::uint32_t length_bytes) noexcept {
-    assert(length_bytes > 0 && length_bytes <= payload_bytes_max);
-    if (!structured) return simple_reply(cookie, NbdError::none);
-    ReplyHead head = only_chunk(ChunkType::offset_data, cookie, sizeof(OffsetData) + length_bytes);
+ReplyHead chunk_head(const ReplyTo& to, ChunkType type, std::size_t payload_bytes,
+                     Last last) noexcept {
+    assert(to.form != Form::simple);
+    ReplyHead head;
+    const auto fill = [&](auto chunk) {
+        chunk.flags = last == Last::yes ? chunk_flag_done : std::uint16_t{0};
+        chunk.type = static_cast<std::uint16_t>(type);
+        chunk.cookie = to.cookie;
+        return chunk;
+    };
+    if (to.form == Form::extended) {
+        auto chunk = fill(ExtendedChunkHeader{});
+        chunk.offset_bytes = to.offset_bytes;
+        chunk.payload_bytes = payload_bytes;
+        head.append(wire_bytes(chunk));
+    } else {
+        auto chunk = fill(ChunkHeader{});
+        chunk.payload_bytes = static_cast<std::uint32_t>(payload_bytes);
+        head.append(wire_bytes(chunk));
+    }
+    return head;
+}
+
+ReplyHead data_reply(const ReplyTo& to, std::uint64_t offset_bytes, std::uint32_t bytes,
+                     Last last) noexcept {
+    assert(bytes > 0 && bytes <= payload_bytes_max);
+    if (to.form == Form::simple) return simple_reply(to.cookie, NbdError::none);
+    ReplyHead head = chunk_head(to, ChunkType::offset_data, sizeof(OffsetData) + bytes, last);
     OffsetData content;
     content.offset_bytes = offset_bytes;
     head.append(wire_bytes(content));
     return head;
 }
 
-ReplyHead done_reply(bool structured, std::uint64_t cookie) noexcept {
-    if (!structured) return simple_reply(cookie, NbdError::none);
-    return only_chunk(ChunkType::none, cookie, 0);
+ReplyHead hole_reply(const ReplyTo& to, std::uint64_t offset_bytes, std::uint32_t bytes,
+                     Last last) noexcept {
+    ReplyHead head = chunk_head(to, ChunkType::offset_hole, sizeof(OffsetHole), last);
+    OffsetHole hole;
+    hole.offset_bytes = offset_bytes;
+    hole.hole_bytes = bytes;
+    head.append(wire_bytes(hole));
+    return head;
 }
 
-ReplyHead error_reply(bool structured, std::uint64_t cookie, NbdError error,
-                      std::string_view message) noexcept {
+ReplyHead done_reply(const ReplyTo& to) noexcept {
+    if (to.form == Form::simple) return simple_reply(to.cookie, NbdError::none);
+    return chunk_head(to, ChunkType::none, 0, Last::yes);
+}
+
+ReplyHead error_reply(const ReplyTo& to, NbdError error, std::string_view message) noexcept {
     assert(error != NbdError::none);
-    if (!structured) return simple_reply(cookie, error);
+    if (to.form == Form::simple) return simple_reply(to.cookie, error);
     message = message.substr(0, reply_message_bytes_max);
-    ReplyHead head = only_chunk(ChunkType::error, cookie, sizeof(ErrorHead) + message.size());
+    ReplyHead head =
+        chunk_head(to, ChunkType::error, sizeof(ErrorHead) + message.size(), Last::yes);
     ErrorHead content;
     content.error = static_cast<std::uint32_t>(error);
     content.message_bytes = static_cast<std::uint16_t>(message.size());

@@ -21,6 +21,16 @@ dmcore::Op op_of(Command command) noexcept {
     }
 }
 
+/// Of memory, for what it reads, writes or answers.
+std::size_t buffer_bytes(const Request& request) noexcept {
+    switch (request.command) {
+        case Command::read:
+        case Command::write: return static_cast<std::size_t>(request.length_bytes);
+        case Command::block_status: return Inquiry::reply_bytes_max;
+        default: return 0;
+    }
+}
+
 /// What a client that understands error texts is told.
 std::string_view failure_text(const dmcore::Failure& why, std::span<char> text) noexcept {
     if (why.where == nullptr) return dmcore::text_of(why.status);
@@ -82,13 +92,14 @@ std::size_t Session::feed(ByteSpan in) noexcept {
 }
 
 std::size_t Session::take_header(ByteSpan in) noexcept {
-    const std::size_t bytes = std::min(in.size(), header_.size() - header_bytes_);
-    std::memcpy(header_.data() + header_bytes_, in.data(), bytes);
+    const std::span<std::byte> header = std::span(header_).first(header_bytes(terms_.form));
+    const std::size_t bytes = std::min(in.size(), header.size() - header_bytes_);
+    std::memcpy(header.data() + header_bytes_, in.data(), bytes);
     header_bytes_ += bytes;
-    if (header_bytes_ == header_.size()) {
+    if (header_bytes_ == header.size()) {
         header_bytes_ = 0;
         refresh_info();
-        decision_ = decide(header_, info_, terms_);
+        decision_ = decide(header, info_, terms_);
         decided_ = true;
     }
     return bytes;
@@ -97,6 +108,7 @@ std::size_t Session::take_header(ByteSpan in) noexcept {
 /// A table that grew or shrank counts from the next request on.
 void Session::refresh_info() noexcept {
     info_.size_bytes = lane_.limits().size_sectors * dmcore::sector_bytes;
+    info_.fast_zero = lane_.limits().fast_zero;
 }
 
 /// Acts on decision_. False: a bound is reached, come back when something has ended.
@@ -110,14 +122,15 @@ bool Session::take_request() noexcept {
         return true;
     }
     if (read_bytes_ >= limits::read_ahead_bytes_max || !room_for(decision_.request)) return false;
-    const bool serves = decision_.verdict == Verdict::serve;
-    const bool reads = serves && decision_.request.command == Command::read;
+    const bool fills = decision_.verdict == Verdict::serve &&
+                       decision_.request.command != Command::write &&
+                       buffer_bytes(decision_.request) > 0;
     Transfer& transfer = begin(decision_.request);
-    if (reads && !take_data(transfer)) {
+    if (fills && !take_data(transfer)) {
         release(transfer);
         return false;
     }
-    if (reads) read_bytes_ += transfer.segment.bytes;
+    if (fills) read_bytes_ += transfer.segment.bytes;
     decided_ = false;
     payload_left_ = decision_.payload_bytes;
     receiving_ = &transfer;
@@ -126,9 +139,8 @@ bool Session::take_request() noexcept {
 }
 
 bool Session::room_for(const Request& request) const noexcept {
-    const bool has_data = decision_.verdict == Verdict::serve &&
-                          (request.command == Command::read || request.command == Command::write);
-    const std::size_t bytes = has_data ? request.length_bytes : 0;
+    const std::size_t bytes =
+        decision_.verdict == Verdict::serve ? buffer_bytes(request) : std::size_t{0};
     return in_flight_ < limits::requests_in_flight_max &&
            unsent_bytes_ < limits::read_ahead_bytes_max &&
            bytes_in_flight_ + bytes <= limits::connection_bytes_max;
@@ -172,7 +184,8 @@ Transfer& Session::begin(const Request& request) noexcept {
     transfer.request = request;
     transfer.loans.set_pool(shared_.loans);
     transfer.segment = {};
-    transfer.data_bytes = 0;
+    transfer.inquiry = nullptr;
+    transfer.data_bytes = transfer.data_at = transfer.more_bytes = 0;
     transfer.hold = nullptr;
     transfer.at_device = false;
     if (clock_ != nullptr) transfer.began_at = clock_->now();
@@ -185,7 +198,7 @@ Transfer& Session::begin(const Request& request) noexcept {
 }
 
 bool Session::take_data(Transfer& transfer) noexcept {
-    const std::size_t bytes = transfer.request.length_bytes;
+    const std::size_t bytes = buffer_bytes(transfer.request);
     const bool write = transfer.request.command == Command::write;
     std::byte* data = write ? shared_.buffers.take_shared(bytes) : nullptr;
     const bool shared = data != nullptr;
@@ -201,6 +214,9 @@ void Session::serve(Transfer& transfer) noexcept {
     const Request& request = transfer.request;
     dmcore::Bio& bio = transfer.bio;
     bio = dmcore::Bio{};
+    if (request.command == Command::block_status || request.command == Command::cache) {
+        return inquire(transfer);
+    }
     bio.op = op_of(request.command);
     bio.fua = request.fua;
     bio.no_unmap = request.no_hole;
@@ -214,6 +230,41 @@ void Session::serve(Transfer& transfer) noexcept {
     bio.origin = &origin_;
     transfer.at_device = true;
     lane_.submit(bio);
+}
+
+void Session::inquire(Transfer& transfer) noexcept {
+    transfer.inquiry = shared_.inquiries.take();
+    transfer.at_device = true;
+    transfer.inquiry->begin(lane_, transfer.request, terms_.contexts,
+                            {.done =
+                                 [](void* owner) noexcept {
+                                     auto& asking = *static_cast<Transfer*>(owner);
+                                     asking.session->inquired(asking);
+                                 },
+                             .owner = &transfer,
+                             .agenda = shared_.agenda,
+                             .origin = origin_});
+}
+
+void Session::inquired(Transfer& transfer) noexcept {
+    transfer.at_device = false;
+    const bool answers = transfer.request.command == Command::block_status;
+    if (answers && !origin_.dead) {
+        const std::span<std::byte> room(transfer.segment.data, transfer.segment.bytes);
+        transfer.data_bytes = transfer.inquiry->reply(reply_to(transfer), room);
+    }
+    shared_.inquiries.give(*transfer.inquiry);
+    if (mute_) {
+        release(transfer);
+        wake_(owner_);
+    } else if (origin_.dead) {
+        answer(transfer, NbdError::shutdown, "the server is going away");
+    } else if (answers) {
+        transfer.head = ReplyHead{};  // All of it is in the buffer.
+        reply(transfer, NbdError::none);
+    } else {
+        answer(transfer, NbdError::none, {});
+    }
 }
 
 void Session::bio_done(dmcore::Bio& bio) noexcept {
@@ -236,22 +287,16 @@ void Session::ended(Transfer& transfer) noexcept {
         answer(transfer, error_from(failure.status), failure_text(failure, text));
         return;
     }
-    const Request& request = transfer.request;
-    if (request.command == Command::read) {
-        transfer.head = read_reply(terms_.structured_replies, request.cookie, request.offset_bytes,
-                                   request.length_bytes);
-        transfer.data_bytes = request.length_bytes;
+    if (transfer.request.command == Command::read) {
+        answer_read(transfer);
     } else {
-        transfer.head = done_reply(terms_.structured_replies, request.cookie);
+        answer(transfer, NbdError::none, {});
     }
-    reply(transfer, NbdError::none);
 }
 
 void Session::answer(Transfer& transfer, NbdError error, std::string_view message) noexcept {
-    const std::uint64_t cookie = transfer.request.cookie;
-    transfer.head = error == NbdError::none
-                        ? done_reply(terms_.structured_replies, cookie)
-                        : error_reply(terms_.structured_replies, cookie, error, message);
+    const ReplyTo to = reply_to(transfer);
+    transfer.head = error == NbdError::none ? done_reply(to) : error_reply(to, error, message);
     reply(transfer, error);
 }
 
@@ -259,7 +304,7 @@ void Session::reply(Transfer& transfer, NbdError error) noexcept {
     if (counts_ != nullptr) {
         counts_->add(transfer.request.command, error, clock_->now() - transfer.began_at);
     }
-    if (transfer.data_bytes == 0) release_data(transfer);
+    if (transfer.data_bytes + transfer.more_bytes == 0) release_data(transfer);
     transfer.head_bytes = transfer.head.bytes().size();
     unsent_bytes_ += transfer.head_bytes + transfer.data_bytes;
     replies_.push_back(transfer);
@@ -285,39 +330,6 @@ void Session::release(Transfer& transfer) noexcept {
     if (all_ == &transfer) all_ = transfer.following;
     --in_flight_;
     shared_.transfers.give(transfer);
-}
-
-std::size_t Session::output(std::span<iovec> pieces) const noexcept {
-    std::size_t count = 0;
-    for (const Transfer* each = replies_.front(); each != nullptr;
-         each = static_cast<const Transfer*>(each->next)) {
-        if (count + 2 > pieces.size()) break;
-        const auto head = each->head.bytes().last(each->head_bytes);
-        if (!head.empty()) {
-            pieces[count++] = {const_cast<std::byte*>(head.data()), head.size()};
-        }
-        std::byte* const rest = each->segment.data + (each->segment.bytes - each->data_bytes);
-        each->loans.for_each_piece(rest, each->data_bytes, [&](std::byte* data, std::size_t bytes) {
-            pieces[count++] = {data, bytes};
-            return count < pieces.size();
-        });
-    }
-    return count;
-}
-
-void Session::sent(std::size_t bytes) noexcept {
-    unsent_bytes_ -= bytes;
-    while (Transfer* first = replies_.front()) {
-        const std::size_t head = std::min(bytes, first->head_bytes);
-        first->head_bytes -= head;
-        bytes -= head;
-        const std::size_t data = std::min(bytes, first->data_bytes);
-        first->data_bytes -= data;
-        bytes -= data;
-        if (first->head_bytes != 0 || first->data_bytes != 0) return;
-        replies_.pop();
-        release(*first);
-    }
 }
 
 void Session::drain() noexcept {

@@ -14,6 +14,7 @@
 #include "server/nbd/buffers.h"
 #include "server/nbd/counts.h"
 #include "server/nbd/handshake.h"
+#include "server/nbd/inquiry.h"
 #include "server/nbd/reply.h"
 #include "server/nbd/request.h"
 
@@ -28,8 +29,11 @@ struct Transfer : dmcore::Link {
     dmcore::Bio bio;
     dmcore::Segment segment;     // Its data; null without any.
     dmcore::Loans loans;         // In the stead of some of what it reads.
-    std::size_t head_bytes = 0;  // Of the reply not sent yet...
-    std::size_t data_bytes = 0;  // ...and of its data.
+    Inquiry* inquiry = nullptr;  // Of one that asks about data.
+    std::size_t head_bytes = 0;  // Of the reply, or its chunk, not sent yet...
+    std::size_t data_bytes = 0;  // ...and of its data,
+    std::size_t data_at = 0;     // from here in the segment on.
+    std::size_t more_bytes = 0;  // Of what was read, for the chunks that follow.
     bool at_device = false;      // The bio has not ended yet.
     dmcore::Time began_at{};
     dmcore::Hold* hold = nullptr;  // Its connection died while a store had it [O-1].
@@ -43,7 +47,8 @@ struct SessionResources {
     dmcore::Agenda& agenda;
     Buffers& buffers;
     dmcore::Pool<dmcore::Loan> loans{limits::loans_per_shard};
-    dmcore::Pool<Transfer> transfers{SIZE_MAX};  // Bounded by connections x requests in flight.
+    dmcore::Pool<Transfer> transfers{SIZE_MAX};  // Bounded by connections x requests in flight,
+    dmcore::Pool<Inquiry> inquiries{SIZE_MAX};   // and these by the buffers that they need.
 };
 
 /// The transmission phase of one connection: bytes in, bios to the device, bytes out. Does no I/O
@@ -100,7 +105,7 @@ class Session {
     const dmcore::Origin& origin() const noexcept { return origin_; }
 
     const ExportInfo& info() const noexcept { return info_; }
-    bool structured() const noexcept { return terms_.structured_replies; }
+    Form form() const noexcept { return terms_.form; }
 
   private:
     std::size_t take_header(ByteSpan in) noexcept;
@@ -110,6 +115,8 @@ class Session {
     Transfer& begin(const Request& request) noexcept;
     bool room_for(const Request& request) const noexcept;
     void serve(Transfer& transfer) noexcept;
+    void inquire(Transfer& transfer) noexcept;
+    void inquired(Transfer& transfer) noexcept;
     void answer(Transfer& transfer, NbdError error, std::string_view message) noexcept;
     void reply(Transfer& transfer, NbdError error) noexcept;
     void release(Transfer& transfer) noexcept;
@@ -117,6 +124,11 @@ class Session {
     bool take_data(Transfer& transfer) noexcept;
     static void bio_done(dmcore::Bio& bio) noexcept;
     void ended(Transfer& transfer) noexcept;
+    void answer_read(Transfer& transfer) noexcept;
+    void next_chunk(Transfer& transfer) noexcept;
+    ReplyTo reply_to(const Transfer& transfer) const noexcept {
+        return {terms_.form, transfer.request.cookie, transfer.request.offset_bytes};
+    }
     void refresh_info() noexcept;
 
     dmcore::Lane& lane_;
@@ -129,7 +141,7 @@ class Session {
     RequestCounts* counts_ = nullptr;  // Null: nobody counts, and the clock is null as well.
     const dmcore::Clock* clock_ = nullptr;
 
-    std::array<std::byte, sizeof(RequestHeader)> header_{};
+    std::array<std::byte, sizeof(ExtendedRequestHeader)> header_{};
     std::size_t header_bytes_ = 0;  // Of header_ received.
     Decision decision_{};           // About header_, while its request is not begun yet...
     bool decided_ = false;

@@ -42,6 +42,8 @@ inline constexpr std::uint64_t option_reply_magic = 0x0003e889045565a9;
 inline constexpr std::uint32_t request_magic = 0x25609513;
 inline constexpr std::uint32_t simple_reply_magic = 0x67446698;
 inline constexpr std::uint32_t chunk_magic = 0x668e33ef;
+inline constexpr std::uint32_t extended_request_magic = 0x21e41c71;
+inline constexpr std::uint32_t extended_chunk_magic = 0x6e8a278c;
 
 /// Handshake flags; the server's and the client's share their bits.
 inline constexpr std::uint16_t flag_fixed_newstyle = 1 << 0;
@@ -78,6 +80,7 @@ enum class OptionReply : std::uint32_t {
     error_shutdown = 0x80000007,
     error_block_size_required = 0x80000008,
     error_too_big = 0x80000009,
+    error_extended_headers_required = 0x8000000a,
 };
 
 enum class InfoType : std::uint16_t {
@@ -117,6 +120,7 @@ inline constexpr std::uint16_t command_flag_no_hole = 1 << 1;
 inline constexpr std::uint16_t command_flag_df = 1 << 2;
 inline constexpr std::uint16_t command_flag_req_one = 1 << 3;
 inline constexpr std::uint16_t command_flag_fast_zero = 1 << 4;
+inline constexpr std::uint16_t command_flag_payload_length = 1 << 5;  // With extended headers only.
 
 /// The only error numbers a reply may carry; the numbers look like errnos of Linux.
 enum class NbdError : std::uint32_t {
@@ -136,11 +140,16 @@ enum class ChunkType : std::uint16_t {
     offset_data = 1,
     offset_hole = 2,
     block_status = 5,
+    block_status_extended = 6,
     error = 0x8001,
     error_offset = 0x8002,
 };
 
 inline constexpr std::uint16_t chunk_flag_done = 1 << 0;
+
+/// Of base:allocation.
+inline constexpr std::uint32_t state_hole = 1 << 0;
+inline constexpr std::uint32_t state_zero = 1 << 1;
 
 struct Greeting {
     be64 magic = greeting_magic;
@@ -196,6 +205,15 @@ struct RequestHeader {
     be32 length_bytes;
 };
 
+struct ExtendedRequestHeader {
+    be32 magic;
+    be16 flags;
+    be16 type;
+    be64 cookie;
+    be64 offset_bytes;
+    be64 length_bytes;  // Of the payload, with command_flag_payload_length; else of the effect.
+};
+
 struct SimpleReply {
     be32 magic = simple_reply_magic;
     be32 error;
@@ -210,9 +228,40 @@ struct ChunkHeader {
     be32 payload_bytes;
 };
 
+struct ExtendedChunkHeader {
+    be32 magic = extended_chunk_magic;
+    be16 flags;
+    be16 type;
+    be64 cookie;
+    be64 offset_bytes;  // The request's.
+    be64 payload_bytes;
+};
+
 /// The head of an offset_data chunk's payload; the data follows.
 struct OffsetData {
     be64 offset_bytes;
+};
+
+/// The payload of an offset_hole chunk.
+struct OffsetHole {
+    be64 offset_bytes;
+    be32 hole_bytes;
+};
+
+/// One extent of a block_status chunk, behind the context's number.
+struct BlockState {
+    be32 length_bytes;
+    be32 state;
+};
+
+/// The head of a block_status_extended chunk's payload, and one extent of it.
+struct ExtendedBlockStatus {
+    be32 context;
+    be32 count;
+};
+struct ExtendedBlockState {
+    be64 length_bytes;
+    be64 state;
 };
 
 /// The head of an error chunk's payload; the message follows.
@@ -230,9 +279,15 @@ static_assert(sizeof(InfoExport) == 12);
 static_assert(sizeof(InfoBlockSize) == 14);
 static_assert(sizeof(InfoIdentity) == 14);
 static_assert(sizeof(RequestHeader) == 28 && alignof(RequestHeader) == 1);
+static_assert(sizeof(ExtendedRequestHeader) == 32 && alignof(ExtendedRequestHeader) == 1);
 static_assert(sizeof(SimpleReply) == 16);
 static_assert(sizeof(ChunkHeader) == 20);
+static_assert(sizeof(ExtendedChunkHeader) == 32);
 static_assert(sizeof(OffsetData) == 8);
+static_assert(sizeof(OffsetHole) == 12);
+static_assert(sizeof(BlockState) == 8);
+static_assert(sizeof(ExtendedBlockStatus) == 8);
+static_assert(sizeof(ExtendedBlockState) == 16);
 static_assert(sizeof(ErrorHead) == 6);
 
 /// What may be copied to and from the wire byte by byte.

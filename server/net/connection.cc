@@ -23,24 +23,17 @@ bool would_block(ssize_t result) noexcept {
     return result < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
 }
 
-bool is_disconnect(std::span<const std::byte> tail) {
-    nbd::RequestHeader header;
-    if (tail.size() < sizeof header) return false;
-    std::memcpy(&header, tail.last(sizeof header).data(), sizeof header);
-    return header.magic == nbd::request_magic &&
-           header.type == static_cast<std::uint16_t>(nbd::Command::disconnect);
-}
-
 /// Is the last thing that the client sent a DISC? Then it may have closed its half on purpose.
 /// `unread` has been received before what is still in the socket.
-bool ends_with_disconnect(int fd, std::span<const std::byte> unread, std::span<std::byte> scratch) {
+bool says_goodbye(int fd, std::span<const std::byte> unread, std::span<std::byte> scratch,
+                  nbd::Form form) {
     int waiting = 0;
     if (::ioctl(fd, FIONREAD, &waiting) != 0) return false;
-    if (waiting == 0) return is_disconnect(unread);
+    if (waiting == 0) return nbd::ends_with_disconnect(unread, form);
     const auto bytes = static_cast<std::size_t>(waiting);
     if (bytes > scratch.size()) return false;
     if (::recv(fd, scratch.data(), bytes, MSG_PEEK | MSG_DONTWAIT) != waiting) return false;
-    return is_disconnect(scratch.first(bytes));
+    return nbd::ends_with_disconnect(scratch.first(bytes), form);
 }
 
 }  // namespace
@@ -313,7 +306,7 @@ void Connection::wait_for_room() {
 bool Connection::hung_up() {
     pollfd fd{socket_.native_handle(), POLLRDHUP, 0};
     if (::poll(&fd, 1, 0) <= 0) return false;
-    return !ends_with_disconnect(fd.fd, unread_, shard_.receive_buffer());
+    return !says_goodbye(fd.fd, unread_, shard_.receive_buffer(), session_->form());
 }
 
 void Connection::on_hangup() {
@@ -332,7 +325,7 @@ void Connection::drain() {
 
 void Connection::give_up() {
     if (closed_) return;
-    if (session_ != nullptr && session_->structured()) {
+    if (session_ != nullptr && session_->form() != nbd::Form::simple) {
         session_->shut_down();
         shard_.abandon(session_->origin());
     }

@@ -88,8 +88,8 @@ void Clients::open(Connection& connection) {
     dmcore::Lane& lane = machine_.device(connection.device).lane(connection.shard);
     const nbd::ExportInfo info = info_of(lane);
     nbd::Terms terms;
-    terms.structured_replies = random_.below(2) == 0;
-    terms.transmission_flags = nbd::transmission_flags(info, terms.structured_replies);
+    terms.form = static_cast<nbd::Form>(random_.below(3));
+    terms.transmission_flags = nbd::transmission_flags(info, terms.form);
     connection.session = std::make_unique<nbd::Session>(
         lane, info, terms, *resources_[connection.shard],
         [](void* self) noexcept { static_cast<Connection*>(self)->woken = true; }, &connection);
@@ -209,16 +209,24 @@ void Clients::answer(Connection& connection, Request& request, Outcome outcome,
 }
 
 void Clients::submit_nbd(Connection& connection, Request& request) {
-    nbd::RequestHeader header;
-    header.magic = nbd::request_magic;
-    header.flags = request.fua ? nbd::command_flag_fua : std::uint16_t{0};
-    header.type = static_cast<std::uint16_t>(command_of(request.op));
-    header.cookie = cookie_of(request);
-    header.offset_bytes = request.sector * sector_bytes;
-    header.length_bytes = static_cast<std::uint32_t>(request.sectors * sector_bytes);
+    const auto append = [&](auto header, std::uint32_t magic, unsigned flags) {
+        header.magic = magic;
+        header.flags = static_cast<std::uint16_t>(flags);
+        header.type = static_cast<std::uint16_t>(command_of(request.op));
+        header.cookie = cookie_of(request);
+        header.offset_bytes = request.sector * sector_bytes;
+        header.length_bytes = static_cast<std::uint32_t>(request.sectors * sector_bytes);
+        const auto bytes = nbd::wire_bytes(header);
+        connection.unsent.insert(connection.unsent.end(), bytes.begin(), bytes.end());
+    };
+    const unsigned fua = request.fua ? nbd::command_flag_fua : 0U;
+    if (connection.session->form() == nbd::Form::extended) {
+        const unsigned payload = request.op == Op::write ? nbd::command_flag_payload_length : 0U;
+        append(nbd::ExtendedRequestHeader{}, nbd::extended_request_magic, fua | payload);
+    } else {
+        append(nbd::RequestHeader{}, nbd::request_magic, fua);
+    }
     std::vector<std::byte>& out = connection.unsent;
-    const auto bytes = nbd::wire_bytes(header);
-    out.insert(out.end(), bytes.begin(), bytes.end());
     if (request.op == Op::write) {
         const std::size_t at = out.size();
         out.resize(at + request.sectors * sector_bytes);
@@ -274,7 +282,7 @@ void Clients::take_replies(Connection& connection) {
         }
         connection.session->sent(sent);
         std::size_t at = 0;
-        const bool structured = connection.session->structured();
+        const bool structured = connection.session->form() != nbd::Form::simple;
         while (structured ? take_chunk(connection, at) : take_simple_reply(connection, at)) {
         }
         in.erase(in.begin(), in.begin() + static_cast<std::ptrdiff_t>(at));
@@ -302,6 +310,24 @@ Outcome outcome_of(std::uint32_t error) noexcept {
 
 }  // namespace
 
+namespace {
+
+template <class Header>
+std::optional<Chunk> read_chunk(std::span<const std::byte> in) {
+    if (in.size() < sizeof(Header)) return std::nullopt;
+    const auto head = nbd::wire_read<Header>(in);
+    const auto payload_bytes = static_cast<std::size_t>(head.payload_bytes);
+    if (in.size() - sizeof head < payload_bytes) return std::nullopt;
+    return Chunk{.valid = head.magic == Header{}.magic,
+                 .done = (head.flags & nbd::chunk_flag_done) != 0,
+                 .type = static_cast<nbd::ChunkType>(std::uint16_t{head.type}),
+                 .cookie = head.cookie,
+                 .payload = in.subspan(sizeof head, payload_bytes),
+                 .bytes = sizeof head + payload_bytes};
+}
+
+}  // namespace
+
 bool Clients::take_simple_reply(Connection& connection, std::size_t& at) {
     const auto in = std::span<const std::byte>(connection.received).subspan(at);
     if (in.size() < sizeof(nbd::SimpleReply)) return false;
@@ -319,29 +345,50 @@ bool Clients::take_simple_reply(Connection& connection, std::size_t& at) {
 
 bool Clients::take_chunk(Connection& connection, std::size_t& at) {
     const auto in = std::span<const std::byte>(connection.received).subspan(at);
-    if (in.size() < sizeof(nbd::ChunkHeader)) return false;
-    const auto head = nbd::wire_read<nbd::ChunkHeader>(in);
-    if (head.magic != nbd::chunk_magic) trace_.violation("a chunk without its magic");
-    const std::size_t bytes = sizeof head + head.payload_bytes;
-    if (in.size() < bytes) return false;
-    Request& request = waiting(connection, head.cookie);
-    const auto payload = in.subspan(sizeof head, head.payload_bytes);
-    if (head.type == static_cast<std::uint16_t>(nbd::ChunkType::error)) {
-        const auto error = nbd::wire_read<nbd::ErrorHead>(payload);
+    const std::optional<Chunk> chunk = connection.session->form() == nbd::Form::extended
+                                           ? read_chunk<nbd::ExtendedChunkHeader>(in)
+                                           : read_chunk<nbd::ChunkHeader>(in);
+    if (!chunk) return false;
+    at += chunk->bytes;
+    if (!chunk->valid) trace_.violation("a chunk without its magic");
+    Request& request = waiting(connection, chunk->cookie);
+    if (chunk->type == nbd::ChunkType::error) {
+        const auto error = nbd::wire_read<nbd::ErrorHead>(chunk->payload);
         answer(connection, request, outcome_of(error.error), nullptr);
+    } else if (request.op == Op::read) {
+        take_content(connection, request, *chunk);
+    } else if (chunk->type != nbd::ChunkType::none || !chunk->done || !chunk->payload.empty()) {
+        trace_.violation("a chunk of %zu bytes answers request %u", chunk->payload.size(),
+                         request.number);
     } else {
-        const bool read = head.type == static_cast<std::uint16_t>(nbd::ChunkType::offset_data);
-        const std::size_t expected =
-            read ? sizeof(nbd::OffsetData) + request.sectors * sector_bytes : 0;
-        if (read != (request.op == Op::read) || payload.size() != expected) {
-            trace_.violation("a chunk of %zu bytes answers request %u", payload.size(),
-                             request.number);
-        }
-        answer(connection, request, Outcome::good,
-               read ? payload.data() + sizeof(nbd::OffsetData) : nullptr);
+        answer(connection, request, Outcome::good, nullptr);
     }
-    at += bytes;
     return true;
+}
+
+/// Chunks come in the order of what they hold, and the last ends where the request does.
+void Clients::take_content(Connection& connection, Request& request, const Chunk& chunk) {
+    std::vector<std::byte>& read = connection.reads[chunk.cookie];
+    const std::uint64_t expected = request.sector * sector_bytes + read.size();
+    std::uint64_t offset = ~expected;
+    if (chunk.type == nbd::ChunkType::offset_data &&
+        chunk.payload.size() > sizeof(nbd::OffsetData)) {
+        offset = nbd::wire_read<nbd::OffsetData>(chunk.payload).offset_bytes;
+        const auto data = chunk.payload.subspan(sizeof(nbd::OffsetData));
+        read.insert(read.end(), data.begin(), data.end());
+    } else if (chunk.type == nbd::ChunkType::offset_hole &&
+               chunk.payload.size() == sizeof(nbd::OffsetHole)) {
+        const auto hole = nbd::wire_read<nbd::OffsetHole>(chunk.payload);
+        offset = hole.offset_bytes;
+        read.resize(read.size() + hole.hole_bytes);
+    }
+    const std::size_t whole = request.sectors * sector_bytes;
+    if (offset != expected || read.size() > whole || chunk.done != (read.size() == whole)) {
+        trace_.violation("chunks of request %u do not tile it", request.number);
+    }
+    if (!chunk.done) return;
+    answer(connection, request, Outcome::good, read.data());
+    connection.reads.erase(chunk.cookie);
 }
 
 /// The socket is gone: what the session has is abandoned, what it was told is not forgotten.

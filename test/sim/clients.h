@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -32,10 +33,22 @@ struct Connection {
     std::unique_ptr<server::nbd::Session> session;
     bool woken = false;               // The session has something to send, or to end.
     std::vector<std::byte> unsent;    // The session could not take them yet.
-    std::vector<std::byte> received;  // A reply that is not complete.
-    std::vector<unsigned> requests;   // Under way, in the order they were sent.
-    dmcore::Origin origin;            // Of a direct one...
-    unsigned in_flight = 0;           // ...and its bios that have not ended.
+    std::vector<std::byte> received;  // A reply, or a chunk, that is not complete.
+    /// What chunks have brought of a read that more will follow for, by its cookie.
+    std::map<std::uint64_t, std::vector<std::byte>> reads;
+    std::vector<unsigned> requests;  // Under way, in the order they were sent.
+    dmcore::Origin origin;           // Of a direct one...
+    unsigned in_flight = 0;          // ...and its bios that have not ended.
+};
+
+/// One chunk of a reply.
+struct Chunk {
+    bool valid = false;
+    bool done = false;
+    server::nbd::ChunkType type{};
+    std::uint64_t cookie = 0;
+    std::span<const std::byte> payload;
+    std::size_t bytes = 0;  // With its header.
 };
 
 /// All clients: they send, check what they are told, lose their connections and send again.
@@ -70,6 +83,7 @@ class Clients {
     void take_replies(Connection& connection);
     bool take_simple_reply(Connection& connection, std::size_t& at);
     bool take_chunk(Connection& connection, std::size_t& at);
+    void take_content(Connection& connection, Request& request, const Chunk& chunk);
     Request& waiting(Connection& connection, std::uint64_t cookie);
     void answer(Connection& connection, Request& request, Outcome outcome, const std::byte* data);
     void die(Connection& connection);

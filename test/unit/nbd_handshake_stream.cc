@@ -43,7 +43,7 @@ TEST_CASE("H20: however the input is cut, the handshake says the same") {
         Handshake handshake(exports);
         CHECK(feed_in_pieces(handshake, input, piece_bytes) == expected);
         CHECK(handshake.state() == Handshake::State::transmission);
-        CHECK(handshake.terms().structured_replies);
+        CHECK(handshake.terms().form == Form::structured);
     }
 }
 

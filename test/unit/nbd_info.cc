@@ -175,16 +175,16 @@ TEST_CASE("I13 I14: the flags word offers what the export can do and the connect
     // Without SEND_FLUSH a kernel never flushes; DF without structured replies is forbidden.
     const Exports exports = two_exports();
     Client client(exports);
-    CHECK(size_info(client.ask(Option::info, info_data("disk"))).transmission_flags == 0x16d);
-    CHECK(size_info(client.ask(Option::info, info_data("rom"))).transmission_flags == 0x10f);
+    CHECK(size_info(client.ask(Option::info, info_data("disk"))).transmission_flags == 0xd6d);
+    CHECK(size_info(client.ask(Option::info, info_data("rom"))).transmission_flags == 0x50f);
     client.ask(Option::structured_reply);
-    CHECK(size_info(client.ask(Option::info, info_data("disk"))).transmission_flags == 0x1ed);
-    CHECK(size_info(client.ask(Option::info, info_data("rom"))).transmission_flags == 0x18f);
+    CHECK(size_info(client.ask(Option::info, info_data("disk"))).transmission_flags == 0xded);
+    CHECK(size_info(client.ask(Option::info, info_data("rom"))).transmission_flags == 0x58f);
 
-    CHECK(transmission_flags(ExportInfo{}, false) == flag_has_flags);
+    CHECK(transmission_flags(ExportInfo{}, Form::simple) == (flag_has_flags | send_cache));
     ExportInfo info;
     info.can_trim = true;
-    CHECK(transmission_flags(info, false) == (flag_has_flags | send_trim));
+    CHECK(transmission_flags(info, Form::simple) == (flag_has_flags | send_cache | send_trim));
 }
 
 TEST_CASE("I16: sixty INFOs hold nothing of the export") {
@@ -197,20 +197,75 @@ TEST_CASE("I16: sixty INFOs hold nothing of the export") {
     CHECK(exports.infos[0].use_count() == 2);
 }
 
-TEST_CASE("M3 M4: without metadata contexts, valid queries find nothing") {
-    // qemu and libnbd always ask for base:allocation, and must be able to go on.
+TEST_CASE("M1 M2 M3 M4: contexts are listed by wildcard and chosen by name, each once") {
+    // qemu and libnbd always ask for base:allocation.
     const Exports exports = two_exports();
     Client client(exports);
-    CHECK(client.verdict(Option::list_meta_context, meta_data("disk", {})) == OptionReply::ack);
     client.ask(Option::structured_reply);
-    const std::vector<std::string> queries = {"base:", "base:allocation", "x-nobody:x", "nocolon"};
+    const std::string all[] = {u32(0) + "base:allocation", u32(0) + "x-dmnbd:map"};
+    auto replies = client.ask(Option::list_meta_context, meta_data("disk", {}));
+    REQUIRE(replies.size() == 3);
+    CHECK(replies[0].type == OptionReply::meta_context);
+    CHECK(replies[0].data == all[0]);
+    CHECK(replies[1].data == all[1]);
+    CHECK(replies[2].data.empty());
+    replies =
+        client.ask(Option::list_meta_context, meta_data("disk", {"base:", "base:allocation"}));
+    REQUIRE(replies.size() == 2);
+    CHECK(replies[0].data == all[0]);
+    const std::vector<std::string> vain = {"base:", "x-dmnbd:", "x-nobody:x", "base:x", "nocolon"};
+    CHECK(client.ask(Option::set_meta_context, meta_data("disk", vain)).size() == 1);
+    replies = client.ask(Option::set_meta_context,
+                         meta_data("disk", {"x-dmnbd:map", "base:allocation", "base:allocation"}));
+    REQUIRE(replies.size() == 3);
+    CHECK(replies[0].data == u32(1) + "base:allocation");
+    CHECK(replies[1].data == u32(2) + "x-dmnbd:map");
+    CHECK(replies[2].type == OptionReply::ack);
     for (const Option code : {Option::list_meta_context, Option::set_meta_context}) {
-        const auto replies = client.ask(code, meta_data("disk", queries));
-        REQUIRE(replies.size() == 1);
-        CHECK(replies[0].type == OptionReply::ack);
-        CHECK(replies[0].data.empty());
-        CHECK(client.verdict(code, meta_data("nobody", queries)) == OptionReply::error_unknown);
+        CHECK(client.verdict(code, meta_data("nobody", vain)) == OptionReply::error_unknown);
     }
+}
+
+TEST_CASE("M7 M8: the choice holds for the export it was made for, until the next one") {
+    // Also one that fails takes back what was chosen.
+    const Exports exports = two_exports();
+    const auto contexts = [&](const std::vector<std::string>& options) {
+        Client client(exports);
+        client.ask(Option::structured_reply);
+        for (const std::string& each : options) client.send(each);
+        REQUIRE(client.in_transmission());
+        return client.handshake.terms().contexts;
+    };
+    const std::string set =
+        option(Option::set_meta_context, meta_data("disk", {"base:allocation"}));
+    const std::string go = option(Option::go, info_data("disk"));
+    CHECK(contexts({set, go}) == bit_of(MetaContext::allocation));
+    CHECK(contexts({set, option(Option::export_name, "disk")}) == bit_of(MetaContext::allocation));
+    CHECK(contexts({set, option(Option::go, info_data("rom"))}) == 0);
+    CHECK(contexts({set, option(Option::info, info_data("rom")), go}) != 0);
+    const std::string bad[] = {meta_data("nobody", {"base:allocation"}), "junk",
+                               meta_data("disk", {})};
+    for (const std::string& data : bad) {
+        CHECK(contexts({set, option(Option::set_meta_context, data), go}) == 0);
+    }
+}
+
+TEST_CASE("S10 S12 S15: extended headers take the place of structured replies") {
+    // They imply them, and leave no way back.
+    const Exports exports = two_exports();
+    Client client(exports);
+    CHECK(client.verdict(Option::structured_reply) == OptionReply::ack);
+    CHECK(client.verdict(Option::extended_headers) == OptionReply::ack);
+    CHECK(client.verdict(Option::extended_headers) == OptionReply::error_invalid);
+    CHECK(client.verdict(Option::structured_reply) == OptionReply::error_extended_headers_required);
+    const auto replies = client.ask(Option::go, info_data("disk"));
+    CHECK(size_info(replies).transmission_flags == 0xded);
+    CHECK(client.handshake.terms().form == Form::extended);
+
+    Client old(exports);
+    CHECK(old.verdict(Option::extended_headers) == OptionReply::ack);
+    old.send(option(Option::export_name, "disk"));
+    CHECK(old.dropped());
 }
 
 TEST_CASE("M5: metadata queries with lengths that do not fit are ERR_INVALID") {

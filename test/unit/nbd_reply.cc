@@ -38,31 +38,34 @@ TEST_CASE("T24: without structured replies, every reply has the simple form of 1
     // The Linux client kills the connection when it meets one chunk.
     const std::string head = u32(0x67446698);
     const std::string tail = raw(be64{cookie});
-    CHECK(bytes_of(read_reply(false, cookie, 4096, 512)) == head + u32(0) + tail);
-    CHECK(bytes_of(done_reply(false, cookie)) == head + u32(0) + tail);
-    CHECK(bytes_of(error_reply(false, cookie, NbdError::io, "why")) == head + u32(5) + tail);
+    CHECK(bytes_of(data_reply({Form::simple, cookie, 4096}, 4096, 512, Last::yes)) ==
+          head + u32(0) + tail);
+    CHECK(bytes_of(done_reply({Form::simple, cookie})) == head + u32(0) + tail);
+    CHECK(bytes_of(error_reply({Form::simple, cookie}, NbdError::io, "why")) ==
+          head + u32(5) + tail);
 }
 
 TEST_CASE("S2 S4: a structured READ is one chunk of data, marked as the last") {
     // Offset, length and the data behind it must tile the request.
-    CHECK(bytes_of(read_reply(true, cookie, 0x123456789a00, 512)) ==
-          chunk(1, raw(be64{0x123456789a00}), 512));
-    CHECK(bytes_of(read_reply(true, cookie, 0, payload_bytes_max)).size() == 28);
+    CHECK(bytes_of(data_reply({Form::structured, cookie, 0x123456789a00}, 0x123456789a00, 512,
+                              Last::yes)) == chunk(1, raw(be64{0x123456789a00}), 512));
+    CHECK(bytes_of(data_reply({Form::structured, cookie, 0}, 0, payload_bytes_max, Last::yes))
+              .size() == 28);
 }
 
 TEST_CASE("T19: success without data is an empty chunk") {
     // A READ of length 0 can't be a content chunk: those hold at least one byte.
-    CHECK(bytes_of(done_reply(true, cookie)) == chunk(0, ""));
+    CHECK(bytes_of(done_reply({Form::structured, cookie})) == chunk(0, ""));
 }
 
 TEST_CASE("S3 S9: a structured error names its reason") {
     // Clients drop the connection if the message length does not fit the chunk.
-    CHECK(bytes_of(error_reply(true, cookie, NbdError::invalid, "why")) ==
+    CHECK(bytes_of(error_reply({Form::structured, cookie}, NbdError::invalid, "why")) ==
           chunk(0x8001, u32(22) + u16(3) + "why"));
-    CHECK(bytes_of(error_reply(true, cookie, NbdError::no_space, "")) ==
+    CHECK(bytes_of(error_reply({Form::structured, cookie}, NbdError::no_space, "")) ==
           chunk(0x8001, u32(28) + u16(0)));
     const std::string longest(reply_message_bytes_max, 'x');
-    CHECK(bytes_of(error_reply(true, cookie, NbdError::io, longest + "beyond")) ==
+    CHECK(bytes_of(error_reply({Form::structured, cookie}, NbdError::io, longest + "beyond")) ==
           chunk(0x8001, u32(5) + u16(reply_message_bytes_max) + longest));
 }
 

@@ -1,75 +1,12 @@
 // The transmission phase over a stack of targets: bytes in, bytes out.
 #include <doctest/doctest.h>
 
-#include "server/limits.h"
-#include "server/nbd/session.h"
-#include "stack.h"
 #include "unit/allocations.h"
-#include "unit/nbd_client.h"
+#include "unit/session_bench.h"
 
 using namespace server::nbd;
+using nbd_test::Bench;
 using stack::Probe;
-
-namespace {
-
-struct Bench {
-    stack::World world;
-    Probe& d = world.probe("d", 1 << 20);
-    dmcore::MappedDevice& device = world.device("disk", "0 1048576 linear d 0");
-    Buffers buffers{server::limits::shard_buffer_bytes};
-    SessionResources resources{world.agenda(0), buffers};
-    int wakes = 0;
-    Terms terms;
-    std::unique_ptr<Session> session;
-
-    explicit Bench(bool structured = false) {
-        ExportInfo info = nbd_test::export_named("disk");
-        info.size_bytes = std::uint64_t{512} << 20;
-        terms.structured_replies = structured;
-        terms.transmission_flags = transmission_flags(info, structured);
-        session = std::make_unique<Session>(
-            device.lane(0), info, terms, resources,
-            [](void* self) noexcept { ++static_cast<Bench*>(self)->wakes; }, this);
-    }
-    ~Bench() {
-        session->die();
-        for (auto* each : d.kept) d.finish(*each);
-        d.kept.clear();
-        world.run();
-    }
-
-    static std::string request(Command command, std::uint64_t cookie, std::uint64_t offset,
-                               std::uint32_t length, std::uint16_t flags = 0) {
-        return nbd_test::request_header(command, cookie, offset, length, flags);
-    }
-    /// How much of `bytes` the session takes.
-    std::size_t feed(const std::string& bytes) {
-        return session->feed(std::as_bytes(std::span(bytes)));
-    }
-    /// All there is to send, which counts as sent.
-    std::string output() {
-        world.run();
-        std::string sent;
-        std::array<iovec, 8> pieces;
-        while (const std::size_t count = session->output(pieces)) {
-            std::size_t bytes = 0;
-            for (std::size_t i = 0; i < count; ++i) {
-                sent.append(static_cast<const char*>(pieces[i].iov_base), pieces[i].iov_len);
-                bytes += pieces[i].iov_len;
-            }
-            session->sent(bytes);
-        }
-        return sent;
-    }
-    static std::string simple(std::uint64_t cookie, std::uint32_t error) {
-        SimpleReply reply;
-        reply.error = error;
-        reply.cookie = cookie;
-        return nbd_test::raw(reply);
-    }
-};
-
-}  // namespace
 
 TEST_CASE("session: write, read back, flush; each cookie comes back with its reply (T1, T2)") {
     Bench bench;
@@ -226,7 +163,7 @@ TEST_CASE("session: a dead client's write in a store holds its range until it ha
 }
 
 TEST_CASE("session: a structured client hears what failed and where, labelled as injected") {
-    Bench bench(true);
+    Bench bench(Form::structured);
     bench.device.load(bench.world.build("disk", "0 1048576 flakey d 0 0 180"));
     bench.device.resume([] {});
     bench.world.run();
