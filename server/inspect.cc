@@ -121,13 +121,18 @@ std::vector<ServedExport> Running::exports() {
     const auto state = this->state();
     for (const auto& one : state->exports->all()) {
         nbd::ExportInfo info;
-        run_on_shard(0, [&] { info = one->info(0); });
+        Offers offers;
+        run_on_shard(0, [&] {
+            info = one->info(0);
+            offers = offers_of(*one, 0);
+        });
         infos.push_back({info.name,
                          one->spec().device,
                          info.size_bytes,
                          info.read_only,
                          info.description,
                          one->connections(),
+                         std::move(offers),
                          {}});
     }
     for (unsigned shard = 0; shard < shards_.shards(); ++shard) {

@@ -12,6 +12,7 @@
 #include "dmcore/target.h"
 #include "server/event_feed.h"
 #include "server/nbd/counts.h"
+#include "server/offers.h"
 #include "server/stores/remote_link.h"
 
 namespace server {
@@ -51,6 +52,7 @@ struct ServedExport {
     bool read_only = false;
     std::string description;
     std::uint32_t connections = 0;
+    Offers offers;
     nbd::RequestCounts requests{};
 };
 

@@ -274,8 +274,10 @@ void CommandLine::add_looking() {
 
     verb = add_looking_verb("exports", "List what clients can open",
                             "  dmnbd exports\n"
+                            "  dmnbd exports data         what clients are told, and why\n"
                             "  dmnbd exports --json",
                             exports);
+    add_word(*verb, "EXPORT", look_.name, "only this one, in full");
     add_control(*verb);
 }
 

@@ -114,6 +114,22 @@ std::string exports_text(const Json& exports) {
     return columns(rows, "llllrll");
 }
 
+std::string export_block(const Json& served) {
+    std::string text = exports_text(Json::array({served})) + '\n';
+    std::vector<std::vector<std::string>> rows;
+    for (const std::string name : {"flush", "fua", "multi_conn", "trim", "zero", "fast_zero"}) {
+        const Json& offer = served.at("offers").at(name);
+        rows.push_back({name, offer.at("offered").get<bool>() ? "yes" : "no",
+                        printable(offer.at("why").get<std::string>())});
+    }
+    text += columns(rows, "lll") + "\nstores in x-dmnbd:map:";
+    std::size_t number = 0;
+    for (const Json& store : served.at("map_stores")) {
+        text += ' ' + std::to_string(++number) + '=' + printable(store.get<std::string>());
+    }
+    return text + (number == 0 ? " none\n" : "\n");
+}
+
 std::string clients_text(const Json& clients) {
     std::vector<std::vector<std::string>> rows = {{"Id", "Address", "Export", "Infl", "State"}};
     for (const Json& client : clients) {

@@ -29,6 +29,8 @@ std::string info_blocks(const Json& devices);
 std::string exports_text(const Json& exports);
 
 /// `clients`.
+/// One export in full: what clients are told of it, and why.
+std::string export_block(const Json& served);
 std::string clients_text(const Json& clients);
 
 /// `deps` of one device, without its name.

@@ -141,11 +141,23 @@ int info(const LookArgs& args, Console& console) {
 int exports(const LookArgs& args, Console& console) {
     Client client(client_address(args.control));
     const Json served = client.json("/v1/exports").at("exports");
-    if (args.json)
-        print(served, console);
-    else
-        console.out << exports_text(served);
-    return exits::done;
+    if (args.name.empty()) {
+        if (args.json)
+            print(served, console);
+        else
+            console.out << exports_text(served);
+        return exits::done;
+    }
+    for (const Json& one : served) {
+        if (one.at("name") != args.name) continue;
+        if (args.json)
+            print(one, console);
+        else
+            console.out << export_block(one);
+        return exits::done;
+    }
+    throw Failure(exits::no_such, "there is no export " + config::quoted(args.name),
+                  "dmnbd exports lists them all");
 }
 
 int targets(const LookArgs& args, Console& console) {

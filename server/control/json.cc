@@ -111,13 +111,19 @@ Json json_of(const StoreInfo& store) {
 }
 
 Json json_of(const ServedExport& served, bool is_volatile) {
+    Json offers = Json::object();
+    for (const Offer& offer : served.offers.all) {
+        offers[std::string(offer.name)] = {{"offered", offer.offered}, {"why", offer.why}};
+    }
     return {{"name", served.name},
             {"device", served.device},
             {"size_bytes", served.size_bytes},
             {"read_only", served.read_only},
             {"volatile", is_volatile},
             {"description", served.description},
-            {"connections", served.connections}};
+            {"connections", served.connections},
+            {"offers", std::move(offers)},
+            {"map_stores", served.offers.stores}};
 }
 
 Json json_of(const ClientInfo& client) {

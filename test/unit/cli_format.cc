@@ -111,6 +111,21 @@ TEST_CASE("format: exports name the default one, and escape what a file may hold
           "remote     remote 512MiB ro         0 kept       over\\x1bthere\n");
 }
 
+TEST_CASE("format: one export in full says what it offers and why") {
+    CHECK(export_block(asked("/v1/exports", "exports").at(0)) ==
+          "Export     Device Size Mode Clients Data       Description\n"
+          "(default)  flaky  1GiB rw         2 until exit\n"
+          "\n"
+          "flush       yes a flush reaches the caches of img0\n"
+          "fua         yes so it is\n"
+          "multi_conn  yes one cache\n"
+          "trim        no  not of ram0\n"
+          "zero        yes\n"
+          "fast_zero   no  \\x1b\n"
+          "\n"
+          "stores in x-dmnbd:map: 1=img0 2=ram0\n");
+}
+
 TEST_CASE("format: each line of a text gets its prefix") {
     // Without a table dmsetup prints the name alone.
     CHECK(prefixed("a\nb\n", "x: ") == "x: a\nx: b\n");

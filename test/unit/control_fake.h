@@ -61,8 +61,26 @@ struct FakeLive : server::Live {
     std::vector<std::string> listening() override { return {"nbd://127.0.0.1:10809"}; }
 
     std::vector<server::ServedExport> exports() override {
-        return {{"", "flaky", 1U << 30, false, "", 2},
-                {"remote", "remote", 1U << 29, true, "over\x1bthere", 0}};
+        std::vector<server::ServedExport> all(2);
+        all[0] = {.name = "",
+                  .device = "flaky",
+                  .size_bytes = 1U << 30,
+                  .read_only = false,
+                  .description = "",
+                  .connections = 2,
+                  .offers = {.all = {{"flush", true, "a flush reaches the caches of img0"},
+                                     {"fua", true, "so it is"},
+                                     {"multi_conn", true, "one cache"},
+                                     {"trim", false, "not of ram0"},
+                                     {"zero", true, ""},
+                                     {"fast_zero", false, "\x1b"}},
+                             .stores = {"img0", "ram0"}},
+                  .requests = {}};
+        all[1].name = all[1].device = "remote";
+        all[1].size_bytes = 1U << 29;
+        all[1].read_only = true;
+        all[1].description = "over\x1bthere";
+        return all;
     }
 
     std::vector<server::ClientInfo> clients() override {
