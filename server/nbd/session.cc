@@ -101,12 +101,10 @@ void Session::refresh_info() noexcept {
 
 /// Acts on decision_. False: a bound is reached, come back when something has ended.
 bool Session::take_request() noexcept {
-    if (decision_.verdict == Verdict::drop) {
-        fault_ = decision_.message;
-        return true;
-    }
-    if (decision_.verdict == Verdict::disconnect) {
-        leaving_ = true;
+    if (decision_.verdict == Verdict::drop || decision_.verdict == Verdict::disconnect) {
+        leaving_ = decision_.verdict == Verdict::disconnect;
+        if (!leaving_) fault_ = decision_.message;
+        decided_ = false;  // It waits for nothing.
         return true;
     }
     if (read_bytes_ >= limits::read_ahead_bytes_max || !room_for(decision_.request)) return false;
