@@ -22,6 +22,14 @@ inline constexpr std::size_t read_ahead_bytes_max = 256U << 10;
 
 /// Of one shard: data of requests and replies.
 inline constexpr std::size_t shard_buffer_bytes = 256U << 20;
+/// From here on only requests up to small_request_bytes get more, so that those who send large ones
+/// and then stall can't stop everybody else...
+inline constexpr std::size_t shard_buffer_bytes_tight = shard_buffer_bytes / 4 * 3;
+inline constexpr std::size_t small_request_bytes = 256U << 10;
+/// ...and a client that for so long has taken none of its replies, or sent nothing of a payload that
+/// it has announced, is disconnected. Looked at that often.
+inline constexpr std::chrono::seconds stall_time{30};
+inline constexpr std::chrono::seconds stall_look_interval{1};
 /// Kept for reuse by a shard when nobody needs them.
 inline constexpr std::size_t cached_buffer_bytes = 32U << 20;
 /// Reads that hold bytes of a memory store, each up to 64 KiB, until their replies are sent.
@@ -62,3 +70,5 @@ static_assert(connection_bytes_max >= 2 * nbd::payload_bytes_max);
 static_assert(shard_buffer_bytes >= connection_bytes_max);
 
 }  // namespace server::limits
+// What is large must fit whenever it may be had, and leave something for what is small.
+static_assert(shard_buffer_bytes_tight + nbd::payload_bytes_max < shard_buffer_bytes);

@@ -162,6 +162,7 @@ bool Connection::receive() {
         if (!leaving) close(got < 0 ? std::strerror(errno) : "");
         return true;
     }
+    received_at_ = shard_.now();
     const auto bytes = static_cast<std::size_t>(got);
     const std::size_t payload = std::min(bytes, room.size());
     if (payload > 0) session_->payload_arrived(payload);
@@ -249,6 +250,7 @@ void Connection::pause() {
 void Connection::read_on() {
     if (paused_) {
         paused_ = false;
+        received_at_ = shard_.now();
         shard_.resume(*this);
         if (hung_up()) {
             close("the client is gone");
@@ -304,6 +306,7 @@ bool Connection::send_handshake() {
 
 void Connection::wait_for_room() {
     writing_ = true;
+    sent_at_ = shard_.now();
     socket_.async_wait(Socket::wait_write, [self = shared_from_this()](std::error_code error) {
         self->writing_ = false;
         if (!error && !self->closed_) self->attend();
@@ -318,6 +321,16 @@ bool Connection::hung_up() {
 
 void Connection::on_hangup() {
     if (!closed_ && hung_up()) close("the client is gone");
+}
+
+void Connection::drop_if_stalled() {
+    if (closed_ || session_ == nullptr) return;
+    const dmcore::Time latest = shard_.now() - limits::stall_time;
+    if (writing_ && sent_at_ <= latest) {
+        close("it takes no replies, and memory for others runs short");
+    } else if (session_->awaits_payload() && received_at_ <= latest) {
+        close("it does not send the data it has announced, and memory for others runs short");
+    }
 }
 
 void Connection::drain() {

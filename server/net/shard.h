@@ -101,11 +101,13 @@ class Shard final : public dmcore::Clock, public Inbox {
     void wait_for_timers();
     void fire_timers();
     void refresh_time() const noexcept;
+    void watch_for_stalls() noexcept;
+    void drop_stalled();
 
     const unsigned index_;
     asio::io_context io_{ASIO_CONCURRENCY_HINT_UNSAFE};
     dmcore::Agenda agenda_;
-    nbd::Buffers buffers_{limits::shard_buffer_bytes};
+    nbd::Buffers buffers_{limits::shard_buffer_bytes, limits::shard_buffer_bytes_tight};
     nbd::SessionResources resources_{agenda_, buffers_};
     std::vector<std::byte> receive_buffer_;
     mutable dmcore::Time now_{};
@@ -127,6 +129,7 @@ class Shard final : public dmcore::Clock, public Inbox {
     std::vector<Connection*> expected_;
     std::vector<Connection*> looked_at_;  // Scratch of look().
     std::set<Connection*> paused_;
+    dmcore::Timer stall_timer_;  // Armed while buffers are tight.
     std::vector<dmcore::Lane*> lanes_;
     OnClient on_client_ = [](const Connection&, const char*) {};
     std::shared_ptr<const ExportTable> exports_;  // Never null.
