@@ -30,6 +30,8 @@ inline constexpr std::size_t small_request_bytes = 256U << 10;
 /// it has announced, is disconnected. Looked at that often.
 inline constexpr std::chrono::seconds stall_time{30};
 inline constexpr std::chrono::seconds stall_look_interval{1};
+/// Lines in the log about clients that were dropped: no more than one of a shard in that time.
+inline constexpr std::chrono::seconds drop_log_interval{1};
 /// Kept for reuse by a shard when nobody needs them.
 inline constexpr std::size_t cached_buffer_bytes = 32U << 20;
 /// Reads that hold bytes of a memory store, each up to 64 KiB, until their replies are sent.

@@ -356,7 +356,7 @@ void Connection::give_up() {
 void Connection::close(std::string_view why) {
     if (closed_) return;
     closed_ = true;
-    if (!why.empty()) spdlog::info("client {} dropped: {}", peer_.name, why);
+    if (!why.empty()) shard_.tell_drop(peer_.name, why);
     shard_.disarm(handshake_timer_);
     if (paused_) shard_.resume(*this);
     paused_ = false;

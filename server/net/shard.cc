@@ -1,5 +1,6 @@
 #include "server/net/shard.h"
 
+#include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -155,6 +156,19 @@ void Shard::watch_for_stalls() noexcept {
 void Shard::drop_stalled() {
     if (!buffers_.tight()) return;
     for (const auto& connection : connections_) connection->drop_if_stalled();
+}
+
+void Shard::tell_drop(std::string_view peer, std::string_view why) {
+    if (now() < drop_told_at_ + limits::drop_log_interval) {
+        ++drops_untold_;
+        spdlog::debug("client {} dropped: {}", peer, why);
+        return;
+    }
+    const std::string others =
+        drops_untold_ == 0 ? "" : fmt::format(" (suppressed={})", drops_untold_);
+    spdlog::info("client {} dropped: {}{}", peer, why, others);
+    drop_told_at_ = now();
+    drops_untold_ = 0;
 }
 
 dmcore::Time Shard::clock_time() noexcept {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -83,6 +84,8 @@ class Shard final : public dmcore::Clock, public Inbox {
     using OnClient = std::function<void(const Connection& client, const char* state)>;
     void on_client(OnClient call) { on_client_ = std::move(call); }
     void tell_client(const Connection& client, const char* state) { on_client_(client, state); }
+    /// Logs why a client was dropped: one line at most in each limits::drop_log_interval.
+    void tell_drop(std::string_view peer, std::string_view why);
     /// What waits on any device for `origin` ends now, with `shutdown` [O-2].
     void abandon(const dmcore::Origin& origin) noexcept;
     const std::set<std::shared_ptr<Connection>>& connections() const noexcept {
@@ -130,6 +133,8 @@ class Shard final : public dmcore::Clock, public Inbox {
     std::vector<Connection*> looked_at_;  // Scratch of look().
     std::set<Connection*> paused_;
     dmcore::Timer stall_timer_;  // Armed while buffers are tight.
+    dmcore::Time drop_told_at_{-limits::drop_log_interval};
+    std::uint64_t drops_untold_ = 0;  // Since then.
     std::vector<dmcore::Lane*> lanes_;
     OnClient on_client_ = [](const Connection&, const char*) {};
     std::shared_ptr<const ExportTable> exports_;  // Never null.
