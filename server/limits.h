@@ -36,6 +36,9 @@ inline constexpr std::chrono::seconds drop_log_interval{1};
 inline constexpr std::size_t cached_buffer_bytes = 32U << 20;
 /// Reads that hold bytes of a memory store, each up to 64 KiB, until their replies are sent.
 inline constexpr std::size_t loans_per_shard = 1024;
+/// What a connection may have beside the data of its requests: what was received and can't be taken
+/// yet, its requests themselves, and before them its options and their replies.
+inline constexpr std::size_t connection_overhead_bytes = 512U << 10;
 /// What one receive call takes at most beyond the payload it is in.
 inline constexpr std::size_t receive_bytes = 256U << 10;
 /// What one turn of a shard takes up before it works off what it has.
@@ -68,9 +71,18 @@ inline constexpr std::chrono::seconds kernel_resend_time{30};
 
 // The kernel rounds each wait up, and a reply that was on its way starts the count anew.
 static_assert(keepalive_idle + keepalive_probes * keepalive_interval <= kernel_resend_time * 2 / 3);
+/// What clients can make the server hold at most, beside what stores and tables do.
+constexpr std::size_t memory_budget_bytes(std::size_t shards) {
+    constexpr std::size_t loan_bytes = 64U << 10;  // Replaced under a reply that still needs it.
+    return shards * (shard_buffer_bytes + cached_buffer_bytes + loans_per_shard * loan_bytes) +
+           connections_max * connection_overhead_bytes;
+}
+
+static_assert(receive_bytes + nbd::option_data_bytes_max + 2 * nbd::handshake_output_bytes_max <=
+              connection_overhead_bytes);
 static_assert(connection_bytes_max >= 2 * nbd::payload_bytes_max);
 static_assert(shard_buffer_bytes >= connection_bytes_max);
-
-}  // namespace server::limits
 // What is large must fit whenever it may be had, and leave something for what is small.
 static_assert(shard_buffer_bytes_tight + nbd::payload_bytes_max < shard_buffer_bytes);
+
+}  // namespace server::limits

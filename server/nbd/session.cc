@@ -9,6 +9,10 @@
 #include "server/nbd/error.h"
 
 namespace server::nbd {
+
+static_assert(limits::receive_bytes + limits::requests_in_flight_max * sizeof(Transfer) <=
+              limits::connection_overhead_bytes);
+
 namespace {
 
 dmcore::Op op_of(Command command) noexcept {
