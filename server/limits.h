@@ -26,8 +26,8 @@ inline constexpr std::size_t shard_buffer_bytes = 256U << 20;
 /// and then stall can't stop everybody else...
 inline constexpr std::size_t shard_buffer_bytes_tight = shard_buffer_bytes / 4 * 3;
 inline constexpr std::size_t small_request_bytes = 256U << 10;
-/// ...and a client that for so long has taken none of its replies, or sent nothing of a payload that
-/// it has announced, is disconnected. Looked at that often.
+/// ...and a client that for so long has taken none of its replies, or sent nothing of a payload
+/// that it has announced, is disconnected. Looked at that often.
 inline constexpr std::chrono::seconds stall_time{30};
 inline constexpr std::chrono::seconds stall_look_interval{1};
 /// Lines in the log about clients that were dropped: no more than one of a shard in that time.
@@ -63,7 +63,8 @@ inline constexpr std::chrono::seconds remote_look_time{60};    // When nothing i
 inline constexpr std::chrono::milliseconds accept_pause{100};  // When descriptors run out.
 
 /// A peer that vanished without a word is noticed after about this long: before the kernel client,
-/// which counts from the same moment, sends again on another connection [O-2].
+/// which counts from the same moment, sends again on another connection [O-2]. So is one that takes
+/// no replies, over TCP: in that time the kernel can't tell the two apart.
 inline constexpr std::chrono::seconds keepalive_idle{10};
 inline constexpr std::chrono::seconds keepalive_interval{5};
 inline constexpr int keepalive_probes = 2;

@@ -1,6 +1,7 @@
 """Cases 19 to 22 and 27 to 31: requests that are wrong."""
 import errno
 import os
+import random
 import struct
 
 from lib import expect, wait_until
@@ -23,9 +24,14 @@ def expect_errors(peer, tries):
         expect(error in wanted, f"{what}: error {error}")
 
 
-@case(19, "bad magic after good requests")
+@case(19, "bad magic after good requests, or rubbish")
 def bad_magic(attack):
+    dice = random.Random(19)
     for _ in attack.rounds():
+        for _ in range(20):
+            peer = attack.peer(b"calm")
+            peer.send(dice.randbytes(dice.randrange(28, 5000)))
+            peer.expect_dropped("rubbish", b"")
         peer = attack.peer(b"slow")
         peer.send(b"".join(request(WRITE, FRONT + i * 512, 512, i) + bytes(512)
                            for i in range(16)) + request(READ, FRONT, 512, magic=0x25609514))
@@ -77,10 +83,13 @@ def past_the_end(attack):
     return "refused, in sync; nothing reached the device"
 
 
-@case(22, "WRITE of 32 MiB + 1 up to 4 GiB - 1")
+@case(22, "WRITE, and READ, of 32 MiB + 1 up to 4 GiB - 1")
 def huge_writes(attack):
     for _ in attack.rounds():
         with attack.peer(b"calm") as peer:
+            for length in (PAYLOAD_MAX + 1, PAYLOAD_MAX + 512, 0xFFFFFE00):
+                error = peer.error(request(READ, 0, length))
+                expect(error in (errno.EINVAL, errno.EOVERFLOW), f"a read of {length}: {error}")
             for length in (PAYLOAD_MAX + 1, PAYLOAD_MAX + 512, 2 * PAYLOAD_MAX):
                 error = peer.error(request(WRITE, 0, length) + bytes(length))
                 expect(error == errno.EINVAL, f"a write of {length}: error {error}")
