@@ -209,7 +209,8 @@ def strange_names(attack):
         time.sleep(1.05)  # So that each has its line in the log, which is looked at in the end.
         attack.peer(hello=FLAGS + option(OPT_EXPORT_NAME, name)).expect_dropped(repr(name), b"")
     log = attack.server.text()
-    expect(attack.shared or "%n%s%n" in log and "etc/passwd" in log, "the log does not tell who was dropped")
+    expect(attack.shared or ("%n%s%n" in log and "etc/passwd" in log),
+           "the log does not tell who was dropped")
     return f"{len(names)} refused"
 
 

@@ -105,7 +105,7 @@ def play(attack, order):
     """One order of options, sent at once."""
     state = Expected()
     with attack.peer(hello=FLAGS + b"".join(STEPS[each] for each in order)) as peer:
-        for step in order:
+        for at, step in enumerate(order, 1):
             if step == "name":
                 break
             final, contexts = answer(peer, struct.unpack(">I", STEPS[step][8:12])[0])
@@ -117,7 +117,7 @@ def play(attack, order):
                 break
         else:
             return None
-        if step != order[-1]:  # What follows was meant as options, and is no request.
+        if at < len(order):  # What follows was meant as options, and is no request.
             peer.send(bytes(28))
             return peer.expect_dropped("an option instead of a request")
         if step == "name" and state.extended:
