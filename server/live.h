@@ -65,6 +65,13 @@ struct ClientInfo {
     bool closing = false;                    // Closed; a store still holds requests of it.
 };
 
+/// What clients have the server hold, beside what stores and tables do.
+struct MemoryInfo {
+    std::size_t buffer_bytes = 0;  // Data of requests and replies now.
+    std::size_t budget_bytes = 0;  // The most that it can all come to.
+    std::size_t connections = 0;   // Those that negotiate included.
+};
+
 /// One part of a health answer.
 struct HealthPart {
     std::string name;  // "listeners", "shard 0", "store img0"
@@ -110,6 +117,7 @@ class Live {
     /// Where NBD clients connect, as URIs without an export.
     virtual std::vector<std::string> listening() = 0;
     virtual std::vector<ClientInfo> clients() = 0;
+    virtual MemoryInfo memory() = 0;
     /// Closes a connection. Returns when nothing of it can reach a store any more, for as long as
     /// that takes [O-2]. False: there is no such connection. Throws StepError.
     virtual bool drop_client(std::uint64_t id) = 0;

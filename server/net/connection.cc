@@ -155,6 +155,7 @@ bool Connection::receive() {
         if (!leaving) close(got < 0 ? std::strerror(errno) : "");
         return true;
     }
+    received_at_ = shard_.now();
     const auto bytes = static_cast<std::size_t>(got);
     const std::size_t payload = std::min(bytes, room.size());
     if (payload > 0) session_->payload_arrived(payload);
@@ -242,6 +243,7 @@ void Connection::pause() {
 void Connection::read_on() {
     if (paused_) {
         paused_ = false;
+        received_at_ = shard_.now();
         shard_.resume(*this);
         if (hung_up()) {
             close("the client is gone");
@@ -297,6 +299,7 @@ bool Connection::send_handshake() {
 
 void Connection::wait_for_room() {
     writing_ = true;
+    sent_at_ = shard_.now();
     socket_.async_wait(Socket::wait_write, [self = shared_from_this()](std::error_code error) {
         self->writing_ = false;
         if (!error && !self->closed_) self->attend();
@@ -311,6 +314,16 @@ bool Connection::hung_up() {
 
 void Connection::on_hangup() {
     if (!closed_ && hung_up()) close("the client is gone");
+}
+
+void Connection::drop_if_stalled() {
+    if (closed_ || session_ == nullptr) return;
+    const dmcore::Time latest = shard_.now() - limits::stall_time;
+    if (writing_ && sent_at_ <= latest) {
+        close("it takes no replies, and memory for others runs short");
+    } else if (session_->awaits_payload() && received_at_ <= latest) {
+        close("it does not send the data it has announced, and memory for others runs short");
+    }
 }
 
 void Connection::drain() {
@@ -336,7 +349,7 @@ void Connection::give_up() {
 void Connection::close(std::string_view why) {
     if (closed_) return;
     closed_ = true;
-    if (!why.empty()) spdlog::info("client {} dropped: {}", peer_.name, why);
+    if (!why.empty()) shard_.tell_drop(peer_.name, why);
     shard_.disarm(handshake_timer_);
     if (paused_) shard_.resume(*this);
     paused_ = false;

@@ -58,6 +58,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
     int descriptor() { return socket_.native_handle(); }
     /// It was paused by a bound of its session, which now leaves room.
     bool may_resume() const { return closed_ || session_->may_read(); }
+    /// Closes it if its client is to move, to send a payload or to take replies, and has not for
+    /// limits::stall_time. Those whose requests wait for a device are not to move.
+    void drop_if_stalled();
     /// No more requests: closes when what is in flight has been answered.
     void drain();
     /// Closes now; a client that understands error texts hears that the server goes away.
@@ -93,6 +96,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     std::shared_ptr<const Export> export_;
     std::unique_ptr<nbd::Session> session_;
     dmcore::Timer handshake_timer_;
+    dmcore::Time received_at_{};  // The last bytes, or since when it may send more.
+    dmcore::Time sent_at_{};      // The last bytes, or since when there is no room for more.
 
     bool attended_ = false;
     bool paused_ = false;    // Its socket is not read: a bound of the session is reached.

@@ -88,6 +88,7 @@ struct FakeLive : server::Live {
                 {2, "unix", "remote", 0, true},
                 {7, "evil\x1b[2J", std::nullopt, 0, false}};
     }
+    server::MemoryInfo memory() override { return {4096, 1U << 30, 3}; }
     bool drop_client(std::uint64_t id) override {
         const std::lock_guard lock(mutex_);
         steps_.push_back("drop " + std::to_string(id));
