@@ -4,6 +4,7 @@ flight on the front of an export, and compares all that it reads. On every line 
 prints what has happened since the last one, as JSON; at their end it reads all back and leaves."""
 import json
 import random
+import resource
 import select
 import sys
 import time
@@ -11,6 +12,7 @@ import time
 import nbd
 
 BLOCK, DEPTH = 4096, 16
+MEMORY_BYTES_MAX = 1 << 30
 
 
 class Honest:
@@ -19,38 +21,41 @@ class Honest:
         self.handle.connect_uri(uri)
         self.blocks, self.dice = size // BLOCK, random.Random(seed)
         self.model = {}  # Block -> what was written last.
-        self.busy = {}   # Cookie -> (block, data of a write or None, buffer, start).
+        self.busy = {}   # Cookie -> (block, data of a write or None, bytes, start).
+        # The same ones for ever: libnbd's Python keeps every buffer that it is given.
+        self.bytes = [bytearray(BLOCK) for _ in range(DEPTH)]
+        self.buffers = {id(each): nbd.Buffer.from_buffer(each) for each in self.bytes}
         self.blocked = set()
         self.times = []
-        self.most = 0.0  # The longest of all.
+        self.worst = (0.0, 0.0)  # The longest of them, and when it ended.
 
     def ask(self):
         block = self.dice.randrange(self.blocks)
         if block in self.blocked:
             return
         self.blocked.add(block)
-        data = None
+        data, held = None, self.bytes.pop()
         if self.dice.random() < 0.5:
             data = self.dice.randbytes(512) * (BLOCK // 512)
-            buffer = nbd.Buffer.from_bytearray(bytearray(data))
-        else:
-            buffer = nbd.Buffer(BLOCK)
+            held[:] = data
         start = time.monotonic()
         run = self.handle.aio_pread if data is None else self.handle.aio_pwrite
-        self.busy[run(buffer, block * BLOCK)] = (block, data, buffer, start)
+        self.busy[run(self.buffers[id(held)], block * BLOCK)] = (block, data, held, start)
 
     def take(self):
         """What has been answered. Raises nbd.Error if it went wrong."""
         now = time.monotonic()
         while self.busy and (cookie := self.handle.aio_peek_command_completed()) > 0:
-            block, data, buffer, start = self.busy.pop(cookie)
+            block, data, held, start = self.busy.pop(cookie)
             self.handle.aio_command_completed(cookie)
             self.blocked.discard(block)
             self.times.append(now - start)
+            self.worst = max(self.worst, (now - start, time.time()))
             if data is not None:
                 self.model[block] = data
-            elif bytes(buffer.to_bytearray()) != self.model.get(block, bytes(BLOCK)):
+            elif held != self.model[block]:
                 raise ValueError(f"wrong data in block {block}")
+            self.bytes.append(held)
 
     def turn(self, asks=True):
         while asks and len(self.busy) < DEPTH:
@@ -59,14 +64,17 @@ class Honest:
         self.take()
 
     def report(self):
+        began = time.monotonic()
         self.times.sort()
         count = len(self.times)
-        self.most = max(self.most, self.times[-1] if count else 0.0)
         said = {"count": count, "p50": self.times[count // 2] if count else 0.0,
                 "p99": self.times[count * 99 // 100] if count else 0.0,
-                "max": self.times[-1] if count else 0.0}
-        self.times = []
+                "max": self.worst[0], "max_at": self.worst[1]}
+        self.times, self.worst = [], (0.0, 0.0)
         print(json.dumps(said), flush=True)
+        took = time.monotonic() - began
+        self.busy = {cookie: (*what, start + took)  # Which is not the server's fault.
+                     for cookie, (*what, start) in self.busy.items()}
 
     def finish(self):
         while self.busy:
@@ -78,6 +86,7 @@ class Honest:
 
 
 def main():
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX,) * 2)  # Never the machine's.
     honest = Honest(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
     for block in range(honest.blocks):  # So that the store holds all of it from now on.
         honest.model[block] = bytes(BLOCK)
