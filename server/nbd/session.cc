@@ -107,6 +107,7 @@ bool Session::take_request() noexcept {
     }
     if (decision_.verdict == Verdict::disconnect) {
         leaving_ = true;
+        decided_ = false;
         return true;
     }
     if (read_bytes_ >= limits::read_ahead_bytes_max || !room_for(decision_.request)) return false;
