@@ -47,6 +47,20 @@ inline constexpr std::size_t handlers_per_turn = 256;
 inline constexpr std::size_t looks_in_a_row = 8;
 /// Receive calls that throw away what a client sent behind its end, before its socket is closed.
 inline constexpr int unread_receives_max = 16;
+/// What a TLS connection encrypts for one send call: half of what is read ahead, with the heads. If
+/// it were a little less, the rest would cost a call of its own and wake the client. What the
+/// socket does not take waits in memory of the connection's own, and with it what TLS itself has to
+/// say, in the bound that follows.
+inline constexpr std::size_t tls_batch_bytes = read_ahead_bytes_max / 2 + (4U << 10);
+inline constexpr std::size_t tls_unsent_bytes_max = tls_batch_bytes + (64U << 10);
+/// The most that one record carries (RFC 8446, 5.1).
+inline constexpr std::size_t tls_record_bytes = 16U << 10;
+
+/// Of a file of pre-shared keys. OpenSSL takes names of 128 bytes at most.
+inline constexpr std::size_t psk_name_bytes_max = 128;
+inline constexpr std::size_t psk_bytes_min = 16;
+inline constexpr std::size_t psk_bytes_max = 64;
+
 /// Pieces of one gathered send.
 inline constexpr std::size_t send_pieces = 256;
 

@@ -74,8 +74,8 @@ struct Place {
 
 struct PlacedConnection : Connection {
     PlacedConnection(std::shared_ptr<Place> place, Shard& shard, Socket socket, Peer peer,
-                     std::vector<std::string> offered)
-        : Connection(shard, std::move(socket), std::move(peer), std::move(offered)),
+                     Offer offer)
+        : Connection(shard, std::move(socket), std::move(peer), std::move(offer)),
           place_(std::move(place)) {}
 
   private:
@@ -108,9 +108,11 @@ void Listener::stop() {
 }
 
 std::string Listener::uri() const {
-    if (spec_.is_unix()) return "nbd+unix:///?socket=" + spec_.path;
+    const std::string scheme = spec_.tls == config::Tls::require ? "nbds" : "nbd";
+    if (spec_.is_unix()) return scheme + "+unix:///?socket=" + spec_.path;
     const bool six = spec_.host.find(':') != std::string::npos;
-    return "nbd://" + (six ? "[" + spec_.host + "]" : spec_.host) + ":" + std::to_string(port_);
+    return scheme + "://" + (six ? "[" + spec_.host + "]" : spec_.host) + ":" +
+           std::to_string(port_);
 }
 
 void Listener::start() {
@@ -151,7 +153,8 @@ void Listener::take(int fd, const sockaddr_storage& from) {
     }
     Shard& shard = shards_[next_shard_++ % shards_.shards()];
     auto place = std::make_shared<Place>();
-    shard.post([&shard, fd, peer, place, family = from.ss_family, offered = spec_.exports] {
+    shard.post([&shard, fd, peer, place, family = from.ss_family,
+                offer = Offer{spec_.exports, spec_.tls}] {
         const asio::generic::stream_protocol protocol(family, family == AF_UNIX ? 0 : IPPROTO_TCP);
         Connection::Socket socket(shard.io());
         std::error_code error;
@@ -162,7 +165,7 @@ void Listener::take(int fd, const sockaddr_storage& from) {
             return;
         }
         auto connection =
-            std::make_shared<PlacedConnection>(place, shard, std::move(socket), peer, offered);
+            std::make_shared<PlacedConnection>(place, shard, std::move(socket), peer, offer);
         shard.add(connection);
         connection->start();
     });

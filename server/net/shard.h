@@ -15,6 +15,7 @@
 #include "dmcore/clock.h"
 #include "server/limits.h"
 #include "server/nbd/session.h"
+#include "server/net/tls_stream.h"
 #include "server/stores/inbox.h"
 #include "server/stores/ring.h"
 
@@ -79,6 +80,10 @@ class Shard final : public dmcore::Clock, public Inbox {
     /// What clients can open now.
     void set_exports(std::shared_ptr<const ExportTable> exports) { exports_ = std::move(exports); }
     const ExportTable& exports() const noexcept { return *exports_; }
+    /// What new connections speak TLS with; null: nothing.
+    void set_tls(std::shared_ptr<const TlsContext> tls) { tls_ = std::move(tls); }
+    const std::shared_ptr<const TlsContext>& tls() const noexcept { return tls_; }
+    TlsScratch& tls_scratch() noexcept { return tls_scratch_; }
     /// Called on this shard when a client has entered an export ("connected"), and when nothing of
     /// it is left ("gone"). To be set before start().
     using OnClient = std::function<void(const Connection& client, const char* state)>;
@@ -138,6 +143,8 @@ class Shard final : public dmcore::Clock, public Inbox {
     std::vector<dmcore::Lane*> lanes_;
     OnClient on_client_ = [](const Connection&, const char*) {};
     std::shared_ptr<const ExportTable> exports_;  // Never null.
+    std::shared_ptr<const TlsContext> tls_;
+    TlsScratch tls_scratch_;
     std::thread thread_;
 };
 

@@ -147,6 +147,15 @@ TEST_CASE(
     CHECK(bench.d.seen.size() == 1);
 }
 
+TEST_CASE("session: nothing waits to be taken behind a DISC") {
+    // It once stayed decided: a shard whose client did not read came back to it for ever.
+    Bench bench;
+    bench.feed(bench.request(Command::read, 1, 0, 4096) +
+               bench.request(Command::disconnect, 2, 0, 0));
+    CHECK(bench.session->leaving());
+    CHECK_FALSE(bench.session->waits());
+}
+
 TEST_CASE("session: DISC answers what is in flight and ignores what follows (E2, E4, 32)") {
     Bench bench;
     bench.d.decide = [](const dmcore::Bio&) { return Probe::Answer::keep; };
