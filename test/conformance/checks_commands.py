@@ -112,6 +112,7 @@ def huge_effect(t):
     client = t.enter()
     length = 4 * wire.GIB - max(512, client.export.minimum)
     at = t.scratch(length, client)
+    t.patient(client)
     for command, flag in ((Cmd.TRIM, Flag.SEND_TRIM), (Cmd.WRITE_ZEROES, Flag.SEND_WRITE_ZEROES)):
         if not client.export.offers(flag):
             continue

@@ -204,6 +204,7 @@ def extended_lengths(t):
     client = extended(t)
     length = 5 * wire.GIB
     at = t.scratch(length, client)
+    t.patient(client)
     client.write(at + length - unit(client), pattern(unit(client), 14))
     for command, flag in ((Cmd.TRIM, Flag.SEND_TRIM), (Cmd.WRITE_ZEROES, Flag.SEND_WRITE_ZEROES)):
         if not client.export.offers(flag):

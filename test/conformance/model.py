@@ -1,6 +1,7 @@
 """A small NBD server that keeps every rule of the checklist but one: `fault` is the id of a check,
 and what that check is for is then done wrong. So `selftest` judges the suite, also in what no
-other server offers. Memory only, a thread a connection; the handshake is here, the rest in model_io.
+other server offers. Memory only, a thread a connection; the handshake is here, the rest in
+model_io.
 """
 import contextlib
 import socket

@@ -132,6 +132,8 @@ def judge_all(server, checks):
     with server:
         for each in checks:
             result = run_check(Subject(parse_arguments(arguments=server.arguments())), each)
+            if result["result"] == "fail":
+                time.sleep(0.5)  # What dies may still be dying.
             if server.ensure():
                 result.update(result="fail", detail=f"the server dies: {server.last_words}")
             elif result["result"] == "fail":

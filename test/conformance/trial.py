@@ -15,6 +15,7 @@ from client import Address, Client, Closed, Failed
 from wire import Cmd, Error, Flag, Info, Opt, Rep, name_of
 
 CHECKS = []
+PATIENCE_S = 60
 UNKNOWN_NAME = b"no-such-export-4711"
 
 
@@ -188,6 +189,12 @@ class Trial:
             client.read(0, length)
         except Closed as error:
             raise Failed("the connection did not survive") from error
+
+    @staticmethod
+    def patient(client):
+        """What spans gigabytes may take its time; no server owes us that it is quick."""
+        client.timeout_s = max(client.timeout_s, PATIENCE_S)
+        client.socket.settimeout(client.timeout_s)
 
     def refuses(self, client, wanted, what, *request, **more):
         """A request that breaks a rule gets one of the `wanted` errors, and the connection lives.
