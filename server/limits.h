@@ -37,8 +37,8 @@ inline constexpr std::size_t cached_buffer_bytes = 32U << 20;
 /// Reads that hold bytes of a memory store, each up to 64 KiB, until their replies are sent.
 inline constexpr std::size_t loans_per_shard = 1024;
 /// What a connection may have beside the data of its requests: what was received and can't be taken
-/// yet, its requests themselves, and before them its options and their replies.
-inline constexpr std::size_t connection_overhead_bytes = 512U << 10;
+/// yet, its requests themselves, before them its options and their replies, and all of TLS.
+inline constexpr std::size_t connection_overhead_bytes = 768U << 10;
 /// What one receive call takes at most beyond the payload it is in.
 inline constexpr std::size_t receive_bytes = 256U << 10;
 /// What one turn of a shard takes up before it works off what it has.
@@ -95,7 +95,9 @@ constexpr std::size_t memory_budget_bytes(std::size_t shards) {
            connections_max * connection_overhead_bytes;
 }
 
-static_assert(receive_bytes + nbd::option_data_bytes_max + 2 * nbd::handshake_output_bytes_max <=
+inline constexpr std::size_t openssl_bytes = 64U << 10;  // Of one connection, about.
+static_assert(receive_bytes + nbd::option_data_bytes_max + 2 * nbd::handshake_output_bytes_max +
+                  tls_unsent_bytes_max + openssl_bytes <=
               connection_overhead_bytes);
 static_assert(connection_bytes_max >= 2 * nbd::payload_bytes_max);
 static_assert(shard_buffer_bytes >= connection_bytes_max);

@@ -11,8 +11,8 @@
 #include "dmcore/stats.h"
 #include "dmcore/target.h"
 #include "server/event_feed.h"
+#include "server/features.h"
 #include "server/nbd/counts.h"
-#include "server/offers.h"
 #include "server/stores/remote_link.h"
 
 namespace server {
@@ -52,7 +52,7 @@ struct ServedExport {
     bool read_only = false;
     std::string description;
     std::uint32_t connections = 0;
-    Offers offers;
+    Features features;
     nbd::RequestCounts requests{};
 };
 

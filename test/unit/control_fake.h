@@ -68,13 +68,13 @@ struct FakeLive : server::Live {
                   .read_only = false,
                   .description = "",
                   .connections = 2,
-                  .offers = {.all = {{"flush", true, "a flush reaches the caches of img0"},
-                                     {"fua", true, "so it is"},
-                                     {"multi_conn", true, "one cache"},
-                                     {"trim", false, "not of ram0"},
-                                     {"zero", true, ""},
-                                     {"fast_zero", false, "\x1b"}},
-                             .stores = {"img0", "ram0"}},
+                  .features = {.all = {{"flush", true, "a flush reaches the caches of img0"},
+                                       {"fua", true, "so it is"},
+                                       {"multi_conn", true, "one cache"},
+                                       {"trim", false, "not of ram0"},
+                                       {"zero", true, ""},
+                                       {"fast_zero", false, "\x1b"}},
+                               .stores = {"img0", "ram0"}},
                   .requests = {}};
         all[1].name = all[1].device = "remote";
         all[1].size_bytes = 1U << 29;

@@ -149,7 +149,8 @@ TEST_CASE("M9: what was agreed on before STARTTLS is forgotten") {
     CHECK(client.verdict(Option::set_meta_context, meta_data("disk", {})) ==
           OptionReply::error_invalid);
     REQUIRE(client.verdict(Option::go, info_data("disk")) == OptionReply::ack);
-    CHECK_FALSE(client.handshake.terms().structured_replies);
+    CHECK(client.handshake.terms().form == Form::simple);
+    CHECK(client.handshake.terms().contexts == 0);
 
     Client again(exports, TlsMode::offered);
     REQUIRE(again.verdict(Option::structured_reply) == OptionReply::ack);
