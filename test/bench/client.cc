@@ -207,9 +207,10 @@ void Client::send() {
 }
 
 void Client::on_readable(Tally& tally) {
-    while (take_received(tally) && tls_ != nullptr) {
-    }
-    send();
+    do {
+        if (!take_received(tally)) return;
+        send();
+    } while (tls_ != nullptr);
 }
 
 /// False: there is nothing now.
