@@ -60,7 +60,7 @@ Value<std::string> expand_variables(std::string_view text, const Variable& varia
 std::string size_text(std::uint64_t bytes);
 /// The same of sectors, which may be more than bytes can count.
 std::string sectors_text(std::uint64_t sectors);
-/// "1m30s", "250ms".
+/// "1m30s", "250ms", "1500us": exact.
 std::string duration_text(dmcore::Time time);
 
 /// `a + b`; nothing past 2^64.
