@@ -61,6 +61,7 @@ class WordReader {
             case ArgSpec::Kind::milliseconds: return std::to_string(plain(word)) + "ms";
             case ArgSpec::Kind::seconds: return seconds(word);
             case ArgSpec::Kind::count: return std::to_string(plain(word));
+            case ArgSpec::Kind::device: return name_text(word);
             default: return word;
         }
     }
@@ -78,7 +79,7 @@ class WordReader {
     std::string devices() {
         std::string list;
         for (; devices_ > 0 && good_; --devices_) {
-            const std::string device = take();
+            const std::string device = name_text(take());
             const std::string offset = take();
             if (!list.empty()) list += ", ";
             list += offset == "0" ? device

@@ -134,7 +134,7 @@ std::string segment_text(const dmcore::RowSpec& row) {
 
 std::string export_text(const ExportSpec& one) {
     FlowMap map;
-    map.put("device", one.device);
+    map.put("device", name_text(one.device));
     map.put_if(one.read_only, "read_only", "true");
     map.put_if(!one.description.empty(), "description", quoted_text(one.description));
     map.put_if(one.max_connections != 0, "max_connections", std::to_string(one.max_connections));
@@ -208,7 +208,7 @@ std::string segments_text(const std::vector<dmcore::RowSpec>& rows, const std::s
 }
 
 std::string yaml_text(const DeviceSpec& device) {
-    std::string text = "  " + device.name + ":\n";
+    std::string text = "  " + name_text(device.name) + ":\n";
     const auto key = [&](bool wanted, const char* name, const std::string& value) {
         if (wanted) text += std::string("    ") + name + ": " + value + '\n';
     };
@@ -229,7 +229,7 @@ std::string yaml_text(const Spec& spec) {
     }
     if (!spec.stores.empty()) text += "\nstores:\n";
     for (const StoreSpec& store : spec.stores) {
-        text += "  " + store.name + ": " + store_text(store) + '\n';
+        text += "  " + name_text(store.name) + ": " + store_text(store) + '\n';
     }
     if (!spec.devices.empty()) text += "\ndevices:\n";
     for (const DeviceSpec& device : spec.devices) text += yaml_text(device);

@@ -160,6 +160,11 @@ Value<std::string> parse_name(std::string_view text) {
     return std::string(text);
 }
 
+std::string name_text(std::string_view name) {
+    const bool nothing = name == "null" || name == "Null" || name == "NULL";
+    return nothing ? '"' + std::string(name) + '"' : std::string(name);
+}
+
 std::string duration_text(dmcore::Time time) {
     const auto us = std::chrono::duration_cast<std::chrono::microseconds>(time).count();
     if (us == 0) return "0s";

@@ -63,6 +63,9 @@ std::string sectors_text(std::uint64_t sectors);
 /// "1m30s", "250ms", "1500us": exact.
 std::string duration_text(dmcore::Time time);
 
+/// A name as YAML takes it for one: "null" in quotes.
+std::string name_text(std::string_view name);
+
 /// `a + b`; nothing past 2^64.
 std::optional<std::uint64_t> checked_add(std::uint64_t a, std::uint64_t b);
 /// `a * b`; nothing past 2^64.
