@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "config/encoding.h"
 #include "config/named.h"
 #include "config/values.h"
 
@@ -12,18 +13,16 @@ namespace {
 /// Text that no reader of YAML can take for anything else.
 std::string quoted_key(std::string_view text) {
     std::string out = "\"";
-    for (const char letter : text) {
-        const auto byte = static_cast<unsigned char>(letter);
-        if (letter == '"' || letter == '\\') {
-            out += '\\';
-            out += letter;
-        } else if (byte < 0x20 || byte == 0x7f) {
+    for (std::size_t at = 0; at < text.size(); ++at) {
+        if (begins_with_control(text.substr(at))) {
+            if (text[at] == '\xc2') ++at;  // Its second byte is the character's number.
             char hex[8];
-            std::snprintf(hex, sizeof hex, "\\x%02x", byte);
+            std::snprintf(hex, sizeof hex, "\\x%02x", static_cast<unsigned char>(text[at]));
             out += hex;
-        } else {
-            out += letter;
+            continue;
         }
+        if (text[at] == '"' || text[at] == '\\') out += '\\';
+        out += text[at];
     }
     return out + '"';
 }
