@@ -10,6 +10,9 @@
 namespace config {
 namespace {
 
+/// A longer one, YAML wants marked.
+constexpr std::size_t short_key_bytes_max = 1000;
+
 /// Text that no reader of YAML can take for anything else.
 std::string quoted_key(std::string_view text) {
     std::string out = "\"";
@@ -234,7 +237,9 @@ std::string yaml_text(const Spec& spec) {
     for (const DeviceSpec& device : spec.devices) text += yaml_text(device);
     if (!spec.exports.empty()) text += "\nexports:\n";
     for (const ExportSpec& one : spec.exports) {
-        text += "  " + quoted_key(one.name) + ": " + export_text(one) + '\n';
+        const std::string key = quoted_key(one.name);
+        text += (key.size() > short_key_bytes_max ? "  ? " + key + "\n  : " : "  " + key + ": ") +
+                export_text(one) + '\n';
     }
     if (!spec.listen.empty()) text += "\nlisten:\n";
     for (const ListenSpec& listen : spec.listen) text += "  - " + listen_text(listen) + '\n';
