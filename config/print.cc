@@ -157,7 +157,7 @@ std::string control_text(const ControlSpec& control) {
     char mode[8];
     std::snprintf(mode, sizeof mode, "%04o", control.mode);
     map.put_if(control.mode != ControlSpec{}.mode, "mode", quoted_text(mode));
-    const bool six = control.http_host.find(':') != std::string::npos;
+    const bool six = control.http_host.find_first_of(":[") != std::string::npos;
     const std::string host = six ? '[' + control.http_host + ']' : control.http_host;
     map.put_if(!host.empty(), "http", quoted_text(host + ':' + std::to_string(control.http_port)));
     map.put_if(control.http_write, "http_write", "true");
