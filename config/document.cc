@@ -19,6 +19,18 @@ struct Refused {
     Report report;
 };
 
+/// The parser makes one byte each of the escapes \N and \_, which stand for U+0085 and U+00A0.
+std::string whole_characters(const std::string& value) {
+    std::string text;
+    for (std::size_t at = 0; at < value.size();) {
+        const std::size_t bytes = character_bytes(std::string_view(value).substr(at));
+        if (bytes == 0) text += '\xc2';
+        text.append(value, at, std::max<std::size_t>(1, bytes));
+        at += std::max<std::size_t>(1, bytes);
+    }
+    return text;
+}
+
 /// Skips anchors and tags: the parser's mark stands before them.
 std::size_t skip_properties(std::string_view text, std::size_t at) {
     while (at < text.size() && (text[at] == '&' || text[at] == '!')) {
@@ -95,7 +107,7 @@ class DocumentBuilder final : public YAML::EventHandler {
         check_tag(mark, tag);
         Node& node = add(mark, anchor);
         node.kind = Node::Kind::scalar;
-        node.text = value;
+        node.text = whole_characters(value);
         const std::string_view line = rest_of_line(node.position);
         node.style = style_at(line);
         node.position.length = written_length(line, node.style, value);

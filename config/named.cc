@@ -61,24 +61,28 @@ class WordReader {
             case ArgSpec::Kind::milliseconds: return std::to_string(plain(word)) + "ms";
             case ArgSpec::Kind::seconds: return seconds(word);
             case ArgSpec::Kind::count: return std::to_string(plain(word));
+            case ArgSpec::Kind::device: return name_text(word);
             default: return word;
         }
     }
 
     std::string sectors(const std::string& word) { return sectors_text(plain(word)); }
 
+    /// A target takes longer ones than a table file.
     std::string seconds(const std::string& word) {
-        if (word.ends_with("ms")) {
-            return std::to_string(plain(word.substr(0, word.size() - 2))) + "ms";
-        }
-        const std::uint64_t seconds = std::min<std::uint64_t>(plain(word), UINT32_MAX);
-        return duration_text(std::chrono::seconds(seconds));
+        const bool ms = word.ends_with("ms");
+        const std::uint64_t number = plain(ms ? word.substr(0, word.size() - 2) : word);
+        std::string text =
+            ms ? std::to_string(number) + "ms"
+               : duration_text(std::chrono::seconds(std::min<std::uint64_t>(number, UINT32_MAX)));
+        good_ = good_ && parse_duration(text).has_value();
+        return text;
     }
 
     std::string devices() {
         std::string list;
         for (; devices_ > 0 && good_; --devices_) {
-            const std::string device = take();
+            const std::string device = name_text(take());
             const std::string offset = take();
             if (!list.empty()) list += ", ";
             list += offset == "0" ? device

@@ -3,27 +3,29 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "config/encoding.h"
 #include "config/named.h"
 #include "config/values.h"
 
 namespace config {
 namespace {
 
+/// A longer one, YAML wants marked.
+constexpr std::size_t short_key_bytes_max = 1000;
+
 /// Text that no reader of YAML can take for anything else.
 std::string quoted_key(std::string_view text) {
     std::string out = "\"";
-    for (const char letter : text) {
-        const auto byte = static_cast<unsigned char>(letter);
-        if (letter == '"' || letter == '\\') {
-            out += '\\';
-            out += letter;
-        } else if (byte < 0x20 || byte == 0x7f) {
+    for (std::size_t at = 0; at < text.size(); ++at) {
+        if (begins_with_control(text.substr(at))) {
+            if (text[at] == '\xc2') ++at;  // Its second byte is the character's number.
             char hex[8];
-            std::snprintf(hex, sizeof hex, "\\x%02x", byte);
+            std::snprintf(hex, sizeof hex, "\\x%02x", static_cast<unsigned char>(text[at]));
             out += hex;
-        } else {
-            out += letter;
+            continue;
         }
+        if (text[at] == '"' || text[at] == '\\') out += '\\';
+        out += text[at];
     }
     return out + '"';
 }
@@ -145,7 +147,7 @@ std::string segment_text(const dmcore::RowSpec& row) {
 
 std::string export_text(const ExportSpec& one) {
     FlowMap map;
-    map.put("device", one.device);
+    map.put("device", name_text(one.device));
     map.put_if(one.read_only, "read_only", "true");
     map.put_if(!one.description.empty(), "description", quoted_text(one.description));
     map.put_if(one.max_connections != 0, "max_connections", std::to_string(one.max_connections));
@@ -168,7 +170,7 @@ std::string control_text(const ControlSpec& control) {
     char mode[8];
     std::snprintf(mode, sizeof mode, "%04o", control.mode);
     map.put_if(control.mode != ControlSpec{}.mode, "mode", quoted_text(mode));
-    const bool six = control.http_host.find(':') != std::string::npos;
+    const bool six = control.http_host.find_first_of(":[") != std::string::npos;
     const std::string host = six ? '[' + control.http_host + ']' : control.http_host;
     map.put_if(!host.empty(), "http", quoted_text(host + ':' + std::to_string(control.http_port)));
     map.put_if(control.http_write, "http_write", "true");
@@ -234,7 +236,7 @@ std::string segments_text(const std::vector<dmcore::RowSpec>& rows, const std::s
 }
 
 std::string yaml_text(const DeviceSpec& device) {
-    std::string text = "  " + device.name + ":\n";
+    std::string text = "  " + name_text(device.name) + ":\n";
     const auto key = [&](bool wanted, const char* name, const std::string& value) {
         if (wanted) text += std::string("    ") + name + ": " + value + '\n';
     };
@@ -255,13 +257,15 @@ std::string yaml_text(const Spec& spec) {
     }
     if (!spec.stores.empty()) text += "\nstores:\n";
     for (const StoreSpec& store : spec.stores) {
-        text += "  " + store.name + ": " + store_text(store) + '\n';
+        text += "  " + name_text(store.name) + ": " + store_text(store) + '\n';
     }
     if (!spec.devices.empty()) text += "\ndevices:\n";
     for (const DeviceSpec& device : spec.devices) text += yaml_text(device);
     if (!spec.exports.empty()) text += "\nexports:\n";
     for (const ExportSpec& one : spec.exports) {
-        text += "  " + quoted_key(one.name) + ": " + export_text(one) + '\n';
+        const std::string key = quoted_key(one.name);
+        text += (key.size() > short_key_bytes_max ? "  ? " + key + "\n  : " : "  " + key + ": ") +
+                export_text(one) + '\n';
     }
     if (!spec.listen.empty()) text += "\nlisten:\n";
     for (const ListenSpec& listen : spec.listen) text += "  - " + listen_text(listen) + '\n';

@@ -160,10 +160,16 @@ Value<std::string> parse_name(std::string_view text) {
     return std::string(text);
 }
 
+std::string name_text(std::string_view name) {
+    const bool nothing = name == "null" || name == "Null" || name == "NULL";
+    return nothing ? '"' + std::string(name) + '"' : std::string(name);
+}
+
 std::string duration_text(dmcore::Time time) {
-    using std::chrono::duration_cast;
-    const auto ms = duration_cast<std::chrono::milliseconds>(time).count();
-    if (ms == 0) return time.count() == 0 ? "0s" : std::to_string(time.count() / 1000) + "us";
+    const auto us = std::chrono::duration_cast<std::chrono::microseconds>(time).count();
+    if (us == 0) return "0s";
+    if (us % 1000 != 0) return std::to_string(us) + "us";
+    const auto ms = us / 1000;
     if (ms % 1000 != 0) return std::to_string(ms) + "ms";
     const auto seconds = ms / 1000;
     std::string text;

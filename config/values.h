@@ -60,8 +60,11 @@ Value<std::string> expand_variables(std::string_view text, const Variable& varia
 std::string size_text(std::uint64_t bytes);
 /// The same of sectors, which may be more than bytes can count.
 std::string sectors_text(std::uint64_t sectors);
-/// "1m30s", "250ms".
+/// "1m30s", "250ms", "1500us": exact.
 std::string duration_text(dmcore::Time time);
+
+/// A name as YAML takes it for one: "null" in quotes.
+std::string name_text(std::string_view name);
 
 /// `a + b`; nothing past 2^64.
 std::optional<std::uint64_t> checked_add(std::uint64_t a, std::uint64_t b);

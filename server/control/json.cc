@@ -6,8 +6,6 @@
 namespace server::control {
 namespace {
 
-constexpr std::uint64_t sector_bytes = 512;
-
 /// The words of the API and of the metrics, in the order of dmcore::Op.
 constexpr std::array<std::string_view, dmcore::op_count> op_names = {"read", "write", "flush",
                                                                      "trim", "zero"};
