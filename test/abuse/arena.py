@@ -18,7 +18,7 @@ from wire import FRONT, MIB, Peer
 
 HERE = Path(__file__).resolve().parent
 RATIO_MAX = 10        # p99 beside an attack, over that of the same client before it.
-ATTACKER_NICE = 10    # An attacker that takes the processor from others is not what is tested.
+ATTACKER_NICE = 10    # Taking the processor from others is not what is tested.
 SLACK_BYTES = 16 * MIB
 LOG_INTERVAL_S = 1.0
 
@@ -188,9 +188,13 @@ class Watch(threading.Thread):
         return self.most_bytes
 
 
-def _child(run, attack, pipe):
-    """Runs the attack in this process and tells how it went."""
-    os.nice(ATTACKER_NICE)
+def _child(run, attack, pipe, yields):
+    """Runs the attack in this process and tells how it went. One that `yields` has the processor
+    only while nobody else wants it; the others have times to keep."""
+    if yields:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    else:
+        os.nice(ATTACKER_NICE)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         pipe.send(("", run(attack)))
@@ -205,9 +209,9 @@ def _child(run, attack, pipe):
 class Attacker:
     """An attack, in a process of its own."""
 
-    def __init__(self, run, attack):
+    def __init__(self, run, attack, yields=False):
         self.pipe, theirs = multiprocessing.Pipe(False)
-        self.process = multiprocessing.Process(target=_child, args=(run, attack, theirs))
+        self.process = multiprocessing.Process(target=_child, args=(run, attack, theirs, yields))
         self.process.start()
         theirs.close()
 
@@ -252,13 +256,13 @@ class Arena:
     def budget_bytes(self):
         return int(self.attack.metric("dmnbd_memory_budget_bytes"))
 
-    def measure(self, runs, calm_s=1.0):
+    def measure(self, runs, yields=False, calm_s=1.0):
         """The attacks at once: (their figures, calm report, report, bytes grown). Raises Failure."""
         self.honest.report()
         time.sleep(calm_s)
         calm = self.honest.report()
         resident = self.attack.resident_bytes()
-        attackers = [Attacker(run, self.attack) for run in runs]
+        attackers = [Attacker(run, self.attack, yields) for run in runs]
         watch = Watch(self.attack)
         try:
             figures = [each.result() for each in attackers]
