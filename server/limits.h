@@ -43,6 +43,9 @@ inline constexpr std::size_t connection_overhead_bytes = 768U << 10;
 inline constexpr std::size_t receive_bytes = 256U << 10;
 /// What one turn of a shard takes up before it works off what it has.
 inline constexpr std::size_t handlers_per_turn = 256;
+/// How often one turn answers what it has and takes up more of what it has received, before the
+/// shard looks at everything else: what a client has sent ahead may be thousands of requests.
+inline constexpr std::size_t rounds_per_turn = 4;
 /// Turns of busy connections alone, before a shard looks at everything else.
 inline constexpr std::size_t looks_in_a_row = 8;
 /// Receive calls that throw away what a client sent behind its end, before its socket is closed.

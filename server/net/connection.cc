@@ -156,37 +156,32 @@ bool Connection::receive() {
     const auto bytes = static_cast<std::size_t>(got);
     const std::size_t payload = std::min(bytes, room.size());
     if (payload > 0) session_->payload_arrived(payload);
-    if (bytes > payload) received(scratch.first(bytes - payload));
+    if (bytes > payload) {
+        const std::span<const std::byte> in = scratch.first(bytes - payload);
+        const std::span<const std::byte> rest = in.subspan(take(in));
+        unread_.assign(rest.begin(), rest.end());
+    }
     return true;
 }
 
-void Connection::received(std::span<const std::byte> in) {
-    if (session_ == nullptr) {
-        negotiate(in);
-        return;
-    }
-    const std::size_t taken = session_->feed(in);
-    unread_.assign(in.begin() + static_cast<std::ptrdiff_t>(taken), in.end());
+/// How many bytes of `in` are done with.
+std::size_t Connection::take(std::span<const std::byte> in) {
+    return session_ == nullptr ? negotiate(in) : session_->feed(in);
 }
 
-void Connection::negotiate(std::span<const std::byte> in) {
+std::size_t Connection::negotiate(std::span<const std::byte> in) {
     using State = nbd::Handshake::State;
     const std::size_t taken = handshake_->feed(in, handshake_output_);
-    const std::span<const std::byte> rest = in.subspan(taken);
     switch (handshake_->state()) {
-        case State::negotiating:
-            unread_.assign(rest.begin(), rest.end());  // Paused until its output is sent.
-            return;
-        case State::starting_tls: return;  // Once its output is sent.
-        case State::transmission:
-            if (enter()) received(rest);
-            return;
+        case State::negotiating: return taken;       // Paused until its output is sent.
+        case State::starting_tls: return in.size();  // Once its output is sent.
+        case State::transmission: return enter() ? taken + take(in.subspan(taken)) : in.size();
         case State::aborted:
-        case State::dropped:
-            send_handshake();
-            close(handshake_->reason());
-            return;
+        case State::dropped: break;
     }
+    send_handshake();
+    close(handshake_->reason());
+    return in.size();
 }
 
 bool Connection::enter() {
@@ -248,13 +243,16 @@ void Connection::read_on() {
             return;
         }
     }
-    if (unread_.empty() && (session_ == nullptr || !session_->waits())) {
+    const std::span<const std::byte> rest = unread();
+    if (rest.empty() && (session_ == nullptr || !session_->waits())) {
         expect_input();
         return;
     }
-    std::vector<std::byte> again;
-    again.swap(unread_);
-    received(again);
+    unread_at_ += take(rest);
+    if (unread().empty()) {
+        unread_.clear();
+        unread_at_ = 0;
+    }
     attend();
 }
 
@@ -345,7 +343,7 @@ bool Connection::ends_with_disconnect() {
     const std::span<std::byte> scratch = shard_.receive_buffer();
     int waiting = 0;
     if (::ioctl(socket_.native_handle(), FIONREAD, &waiting) != 0) return false;
-    if (waiting == 0) return nbd::ends_with_disconnect(unread_, session_->form());
+    if (waiting == 0) return nbd::ends_with_disconnect(unread(), session_->form());
     const auto bytes = static_cast<std::size_t>(waiting);
     if (bytes > scratch.size()) return false;
     if (tls_ == nullptr) {
@@ -359,7 +357,7 @@ bool Connection::ends_with_disconnect() {
     for (ssize_t got; (got = tls_->read({&room, 1})) > 0;) {
         unread_.insert(unread_.end(), scratch.begin(), scratch.begin() + got);
     }
-    return nbd::ends_with_disconnect(unread_, session_->form());
+    return nbd::ends_with_disconnect(unread(), session_->form());
 }
 
 void Connection::on_hangup() {

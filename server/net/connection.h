@@ -82,8 +82,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     void expect_input();
     void on_readable();
     bool receive();
-    void received(std::span<const std::byte> in);
-    void negotiate(std::span<const std::byte> in);
+    std::size_t take(std::span<const std::byte> in);
+    std::size_t negotiate(std::span<const std::byte> in);
     bool enter();
     ssize_t read_some(std::span<const iovec> room);
     ssize_t write_some(std::span<const iovec> pieces);
@@ -98,6 +98,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     bool ends_with_disconnect();
     void close(std::string_view why);
     void retire();
+    std::span<const std::byte> unread() const { return std::span(unread_).subspan(unread_at_); }
 
     const std::uint64_t id_;  // Of this process, from 1.
     Shard& shard_;
@@ -108,7 +109,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     std::unique_ptr<Offered> offered_;
     std::unique_ptr<nbd::Handshake> handshake_;
     nbd::Bytes handshake_output_;
-    std::vector<std::byte> unread_;  // Received, but a bound of the session is reached.
+    std::vector<std::byte> unread_;  // Received, but a bound of the session was reached...
+    std::size_t unread_at_ = 0;      // ...and of that so much has been taken since.
     std::shared_ptr<const Export> export_;
     std::unique_ptr<nbd::Session> session_;
     dmcore::Timer handshake_timer_;

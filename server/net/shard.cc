@@ -59,13 +59,14 @@ void Shard::loop() {
     std::size_t looks = 0;  // Since all else had its chance.
     while (!stopping_) {
         slept_ = true;
+        const bool left = !attended_.empty() || !agenda_.empty();
         const bool busy = look();
-        if (busy && ++looks < limits::looks_in_a_row) {
+        if (busy && !left && ++looks < limits::looks_in_a_row) {
             finish_turn();
             continue;
         }
         looks = 0;
-        if (!busy) io_.run_one();  // The only place that sleeps.
+        if (!busy && !left) io_.run_one();  // The only place that sleeps.
         // Bounded: a client that always has more to send must not keep the turn from its end.
         for (std::size_t i = 0; i < limits::handlers_per_turn && io_.poll_one() != 0; ++i) {
         }
@@ -83,9 +84,11 @@ bool Shard::look() {
     return any;
 }
 
-/// Sending frees buffers, which lets connections read on, which makes work again.
+/// Sending frees buffers, which lets connections read on, which makes work again. Most of it is
+/// done soon; a client who sends far ahead has to let the others in.
 void Shard::finish_turn() {
     std::vector<Connection*> now;
+    std::size_t rounds = 0;
     do {
         agenda_.run_all();
         now.clear();
@@ -94,7 +97,7 @@ void Shard::finish_turn() {
         for (Connection* connection : paused_) {
             if (connection->may_resume()) connection->attend();
         }
-    } while (!agenda_.empty() || !attended_.empty());
+    } while (++rounds < limits::rounds_per_turn && (!agenda_.empty() || !attended_.empty()));
     watch_for_stalls();
     now.clear();
     if (attended_.capacity() == 0) attended_.swap(now);  // Keeps its memory for the next turn.
