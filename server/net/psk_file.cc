@@ -8,7 +8,23 @@
 namespace server {
 namespace {
 
-std::optional<std::vector<unsigned char>> from_hex(std::string_view text) {
+/// What is wrong with a line; empty: nothing, and its key is in `keys` now.
+std::string take_line(std::string_view line, PreSharedKeys& keys) {
+    const std::size_t colon = line.rfind(':');
+    if (colon == std::string_view::npos || colon == 0) return "is not NAME:KEY";
+    const std::string_view name = line.substr(0, colon);
+    if (name.size() > limits::psk_name_bytes_max) return "has a name of more than 128 bytes";
+    auto key = bytes_of_hex(line.substr(colon + 1));
+    if (!key) return "has a key that is not hexadecimal";
+    if (key->size() < limits::psk_bytes_min) return "has a key of less than 16 bytes";
+    if (key->size() > limits::psk_bytes_max) return "has a key of more than 64 bytes";
+    if (!keys.emplace(name, std::move(*key)).second) return "has a name that is there already";
+    return {};
+}
+
+}  // namespace
+
+std::optional<std::vector<unsigned char>> bytes_of_hex(std::string_view text) {
     std::vector<unsigned char> bytes;
     for (std::size_t at = 0; at < text.size(); at += 2) {
         unsigned char byte = 0;
@@ -19,22 +35,6 @@ std::optional<std::vector<unsigned char>> from_hex(std::string_view text) {
     }
     return bytes;
 }
-
-/// What is wrong with a line; empty: nothing, and its key is in `keys` now.
-std::string take_line(std::string_view line, PreSharedKeys& keys) {
-    const std::size_t colon = line.rfind(':');
-    if (colon == std::string_view::npos || colon == 0) return "is not NAME:KEY";
-    const std::string_view name = line.substr(0, colon);
-    if (name.size() > limits::psk_name_bytes_max) return "has a name of more than 128 bytes";
-    auto key = from_hex(line.substr(colon + 1));
-    if (!key) return "has a key that is not hexadecimal";
-    if (key->size() < limits::psk_bytes_min) return "has a key of less than 16 bytes";
-    if (key->size() > limits::psk_bytes_max) return "has a key of more than 64 bytes";
-    if (!keys.emplace(name, std::move(*key)).second) return "has a name that is there already";
-    return {};
-}
-
-}  // namespace
 
 tl::expected<PreSharedKeys, std::string> parse_psk_file(std::string_view text) {
     PreSharedKeys keys;

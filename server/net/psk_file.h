@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,6 +14,9 @@ namespace server {
 
 /// Keys that clients share with the server, by the name that they give.
 using PreSharedKeys = std::map<std::string, std::vector<unsigned char>, std::less<>>;
+
+/// Nothing: it is no hexadecimal of whole bytes.
+std::optional<std::vector<unsigned char>> bytes_of_hex(std::string_view text);
 
 /// Reads a file as psktool(1) writes it, and GnuTLS, qemu and nbdkit read it: `name:hex` a line.
 /// Empty lines and those that begin with # are skipped. An error names the line, and no key.

@@ -15,7 +15,7 @@
 #include "dmcore/clock.h"
 #include "server/limits.h"
 #include "server/nbd/session.h"
-#include "server/net/tls_stream.h"
+#include "server/net/tls_scratch.h"
 #include "server/stores/inbox.h"
 #include "server/stores/ring.h"
 
@@ -23,6 +23,7 @@ namespace server {
 
 class Connection;
 class ExportTable;
+class TlsContext;
 
 /// One thread and all it owns: loop, clock, agenda, buffers, connections. Nothing here is shared
 /// but what says "any thread". One turn of the loop: sleep for readiness, take all that is ready,

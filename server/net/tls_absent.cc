@@ -1,5 +1,6 @@
 // In place of the other sources of TLS, in a build without OpenSSL.
 #include "server/net/tls_context.h"
+#include "server/net/tls_records.h"
 #include "server/net/tls_stream.h"
 
 namespace server {
@@ -24,6 +25,8 @@ std::shared_ptr<const TlsContext> load_tls(const config::TlsSpec& spec) {
 }
 
 // Nobody has credentials to begin with.
+void TlsRecords::Free::operator()(evp_cipher_ctx_st*) const noexcept {}
+TlsRecords::~TlsRecords() = default;
 void TlsStream::Free::operator()(ssl_st*) const noexcept {}
 TlsStream::TlsStream(std::shared_ptr<const TlsContext>, int socket, TlsScratch& scratch)
     : socket_(socket), scratch_(scratch) {}

@@ -77,6 +77,16 @@ int find_session(SSL* ssl, const unsigned char* identity, std::size_t bytes, SSL
     return 0;
 }
 
+/// TlsStream wants the secret that what the server sends is encrypted with, in whatever its
+/// connection has for it. Nobody is told of it, or of the others.
+void keep_secret(const SSL* ssl, const char* line) {
+    constexpr std::string_view wanted = "SERVER_TRAFFIC_SECRET_0 ";
+    const std::string_view text = line;
+    auto* secret = static_cast<std::vector<unsigned char>*>(SSL_get_app_data(ssl));
+    if (secret == nullptr || !text.starts_with(wanted)) return;
+    if (auto bytes = bytes_of_hex(text.substr(text.rfind(' ') + 1))) *secret = std::move(*bytes);
+}
+
 /// A key with a passphrase is an error, and not a question on the terminal.
 int no_passphrase(char*, int, int, void*) {
     return -1;
@@ -151,6 +161,7 @@ TlsContext::TlsContext(const TlsSpec& spec) : loaded_(std::make_unique<Loaded>()
     SSL_CTX_set_session_id_context(context, name, sizeof name);
     SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
     SSL_CTX_set_default_passwd_cb(context, no_passphrase);
+    SSL_CTX_set_keylog_callback(context, keep_secret);
     use_certificate(context, spec);
     use_authorities(context, spec);
     loaded_->keys = read_keys(spec);

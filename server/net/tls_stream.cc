@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "server/limits.h"
+#include "server/net/tls_records.h"
 
 namespace server {
 namespace {
@@ -50,6 +51,7 @@ struct TlsStream::Bio {
 
     static int write(BIO* bio, const char* data, int bytes) {
         TlsScratch& scratch = stream(bio).scratch_;
+        if (stream(bio).finished_) return bytes;  // In records that we make ourselves.
         const auto count = static_cast<std::size_t>(bytes);
         if (count > scratch.encrypted.size() - scratch.encrypted_bytes) return -1;
         std::memcpy(scratch.encrypted.data() + scratch.encrypted_bytes, data, count);
@@ -59,6 +61,14 @@ struct TlsStream::Bio {
 
     static long control(BIO*, int command, long, void*) {
         return command == BIO_CTRL_FLUSH ? 1 : 0;
+    }
+
+    /// What the client says in its handshake, and in what may follow.
+    static void message(int sent, int, int type, const void* data, std::size_t bytes, SSL* ssl,
+                        void* self) {
+        const bool heard = sent == 0 && type == SSL3_RT_HANDSHAKE && bytes > 0;
+        if (!heard || SSL_version(ssl) != TLS1_3_VERSION) return;
+        static_cast<TlsStream*>(self)->heard({static_cast<const unsigned char*>(data), bytes});
     }
 
     static BIO_METHOD* method() {
@@ -89,12 +99,17 @@ TlsStream::TlsStream(std::shared_ptr<const TlsContext> context, int socket, TlsS
     BIO_set_init(bio, 1);
     SSL_set_bio(ssl_.get(), bio, bio);
     SSL_set_accept_state(ssl_.get());
+    SSL_set_app_data(ssl_.get(), &secret_);  // The context puts it there.
+    SSL_set_msg_callback(ssl_.get(), Bio::message);
+    SSL_set_msg_callback_arg(ssl_.get(), this);
     scratch_.received.resize(received_bytes);
     scratch_.record.resize(limits::tls_record_bytes);
     scratch_.encrypted.resize(limits::tls_unsent_bytes_max);
 }
 
-TlsStream::~TlsStream() = default;
+TlsStream::~TlsStream() {
+    OPENSSL_cleanse(secret_.data(), secret_.size());
+}
 
 /// True if there is input now.
 bool TlsStream::receive() {
@@ -119,6 +134,7 @@ ssize_t TlsStream::read(std::span<const iovec> room) {
         if (bytes < piece.iov_len) break;
     }
     input_ = {};
+    if (new_key_ && makes_records()) change_key();
     send_encrypted();  // Of the handshake, an alert, a new key.
     if (got > 0) return static_cast<ssize_t>(got);
     if (error_ == 0 && at_end_) return 0;
@@ -148,9 +164,38 @@ void TlsStream::fail(int result) {
         case SSL_ERROR_ZERO_RETURN: at_end_ = true; return;
         default: break;
     }
+    fail();
+}
+
+/// By OpenSSL.
+void TlsStream::fail() {
     if (error_ != 0) return;
     error_ = EPROTO;
     trouble_ = reason();
+}
+
+/// A message of the client's handshake, by TLS 1.3.
+void TlsStream::heard(std::span<const unsigned char> message) {
+    if (message[0] == SSL3_MT_FINISHED) finished_ = true;
+    if (message[0] == SSL3_MT_KEY_UPDATE && message.back() == SSL_KEY_UPDATE_REQUESTED) {
+        new_key_ = true;
+    }
+}
+
+/// Do we, instead of OpenSSL? By TLS 1.3, behind the handshake.
+bool TlsStream::makes_records() {
+    if (!finished_) return false;
+    if (records_ == nullptr) {
+        records_ = std::make_unique<TlsRecords>(ssl_.get(), std::move(secret_));
+    }
+    return true;
+}
+
+/// Tells the client, who need not do the same.
+void TlsStream::change_key() {
+    constexpr std::byte key_update[] = {std::byte{SSL3_MT_KEY_UPDATE}, {}, {}, std::byte{1}, {}};
+    new_key_ = false;
+    if (!seal(key_update, SSL3_RT_HANDSHAKE) || !records_->next_key()) fail();
 }
 
 ssize_t TlsStream::write(std::span<const iovec> pieces) {
@@ -159,15 +204,57 @@ ssize_t TlsStream::write(std::span<const iovec> pieces) {
         errno = EAGAIN;
         return -1;
     }
-    if (error_ == 0) taken = encrypt_all(pieces);
+    if (error_ == 0 && makes_records() && records_->key_is_worn()) change_key();
+    if (error_ == 0) taken = makes_records() ? seal_all(pieces) : encrypt_all(pieces);
     send_encrypted();
     if (error_ == 0) return static_cast<ssize_t>(taken);
     errno = error_;
     return -1;
 }
 
-/// Small pieces, as heads of replies and what is left of data, share records; the rest is encrypted
-/// from where it lies.
+/// Full records, but for the last, from where the pieces lie.
+std::size_t TlsStream::seal_all(std::span<const iovec> pieces) {
+    std::size_t left = 0;
+    for (const iovec& piece : pieces) left += piece.iov_len;
+    left = std::min(left, limits::tls_batch_bytes);
+    const std::size_t taken = left;
+    std::span<const std::byte> rest;
+    while (left > 0) {
+        std::size_t missing = std::min(left, limits::tls_record_bytes);
+        left -= missing;
+        std::byte* const to = scratch_.encrypted.data() + scratch_.encrypted_bytes;
+        bool good = records_->begin(to, missing);
+        while (good && missing > 0) {
+            while (rest.empty()) {
+                rest = {static_cast<const std::byte*>(pieces[0].iov_base), pieces[0].iov_len};
+                pieces = pieces.subspan(1);
+            }
+            const auto part = rest.first(std::min(rest.size(), missing));
+            good = records_->add(part);
+            rest = rest.subspan(part.size());
+            missing -= part.size();
+        }
+        const std::size_t bytes = good ? records_->end(SSL3_RT_APPLICATION_DATA) : 0;
+        scratch_.encrypted_bytes += bytes;
+        if (bytes == 0) {
+            fail();
+            break;
+        }
+    }
+    return taken;
+}
+
+/// A message of TLS itself.
+bool TlsStream::seal(std::span<const std::byte> message, unsigned char type) {
+    std::byte* const to = scratch_.encrypted.data() + scratch_.encrypted_bytes;
+    if (!records_->begin(to, message.size()) || !records_->add(message)) return false;
+    const std::size_t bytes = records_->end(type);
+    scratch_.encrypted_bytes += bytes;
+    return bytes > 0;
+}
+
+/// By TLS 1.2. Small pieces, as heads of replies and what is left of data, share records; the rest
+/// is encrypted from where it lies.
 std::size_t TlsStream::encrypt_all(std::span<const iovec> pieces) {
     constexpr std::size_t record_bytes = limits::tls_record_bytes;
     std::size_t taken = 0;
@@ -243,7 +330,13 @@ bool TlsStream::flush() {
 void TlsStream::say_goodbye() {
     if (error_ != 0 || SSL_is_init_finished(ssl_.get()) == 0) return;
     ERR_clear_error();
-    SSL_shutdown(ssl_.get());
+    if (makes_records()) {
+        constexpr std::byte close_notify[] = {std::byte{SSL3_AL_WARNING},
+                                              std::byte{SSL3_AD_CLOSE_NOTIFY}};
+        if (!seal(close_notify, SSL3_RT_ALERT)) return;
+    } else {
+        SSL_shutdown(ssl_.get());
+    }
     send_encrypted();
 }
 

@@ -9,18 +9,13 @@
 #include <vector>
 
 #include "server/net/tls_context.h"
+#include "server/net/tls_scratch.h"
 
 struct ssl_st;
 
 namespace server {
 
-/// Memory that the TLS connections of a shard use in turn, each for the length of one call.
-struct TlsScratch {
-    std::vector<std::byte> received;
-    std::vector<std::byte> record;  // Of pieces that share one.
-    std::vector<std::byte> encrypted;
-    std::size_t encrypted_bytes = 0;  // That are in there.
-};
+class TlsRecords;
 
 /// The server's side of TLS over one socket that does not block, from the client's first byte of
 /// TLS on. The handshake is part of read(). Calls fail as system calls do, by -1 and errno: EPROTO
@@ -54,16 +49,26 @@ class TlsStream {
 
     bool receive();
     std::size_t read_piece(std::span<std::byte> to);
+    void heard(std::span<const unsigned char> message);
+    bool makes_records();
+    void change_key();
+    std::size_t seal_all(std::span<const iovec> pieces);
+    bool seal(std::span<const std::byte> message, unsigned char type);
     std::size_t encrypt_all(std::span<const iovec> pieces);
     bool encrypt(std::span<const std::byte> bytes);
     void send_encrypted();
     void fail(int result);
+    void fail();
 
     const std::shared_ptr<const TlsContext> context_;
     const int socket_;
     TlsScratch& scratch_;
     std::unique_ptr<ssl_st, Free> ssl_;
-    std::span<const std::byte> input_;  // Received by this call, and not decrypted yet.
+    std::vector<unsigned char> secret_;    // Of TLS 1.3, until...
+    std::unique_ptr<TlsRecords> records_;  // ...the first that is sent behind the handshake.
+    bool finished_ = false;                // That is over for TLS 1.3, and OpenSSL sends no more.
+    bool new_key_ = false;                 // The client wants us to use one.
+    std::span<const std::byte> input_;     // Received by this call, and not decrypted yet.
     bool may_receive_ = false;
     bool at_end_ = false;            // The client sends nothing more.
     int error_ = 0;                  // What every call fails with from now on.

@@ -55,10 +55,11 @@ struct Pair {
     SSL* client = nullptr;
     std::vector<char> room = std::vector<char>(limits::receive_bytes);
 
-    explicit Pair(int version = TLS1_3_VERSION) {
+    explicit Pair(int version = TLS1_3_VERSION, const char* suite = "TLS_AES_128_GCM_SHA256") {
         REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
         server = std::make_unique<TlsStream>(credentials(), ends[0], scratch);
         SSL_CTX_set_max_proto_version(context, version);
+        SSL_CTX_set_ciphersuites(context, suite);
         SSL_CTX_set_psk_client_callback(context, client_key);
         client = SSL_new(context);
         SSL_set_fd(client, ends[1]);
@@ -227,6 +228,43 @@ TEST_CASE("what is no TLS fails, and so does all that follows") {
     const iovec piece{const_cast<char*>("x"), 1};
     CHECK(pair.server->write({&piece, 1}) == -1);
     CHECK(errno == EPROTO);
+}
+
+TEST_CASE("a client that asks for a new key gets it, and all that follows is by it") {
+    Pair pair;
+    pair.shake_hands();
+    const std::string data = noise(40000);
+    const iovec piece{const_cast<char*>(data.data()), data.size()};
+    for (int i = 0; i < 5; ++i) {
+        REQUIRE(pair.server->write({&piece, 1}) == 40000);
+        CHECK(pair.client_read() == data);
+        REQUIRE(SSL_key_update(pair.client, i == 3 ? SSL_KEY_UPDATE_NOT_REQUESTED
+                                                   : SSL_KEY_UPDATE_REQUESTED) == 1);
+        REQUIRE(SSL_write(pair.client, "more", 4) == 4);
+        CHECK(pair.read() == "more");
+    }
+    pair.server->say_goodbye();
+    CHECK(pair.client_read().empty());
+    CHECK((SSL_get_shutdown(pair.client) & SSL_RECEIVED_SHUTDOWN) != 0);
+}
+
+TEST_CASE("each suite of TLS 1.3 is understood, by records full and short") {
+    for (const char* suite : {"TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256"}) {
+        Pair pair(TLS1_3_VERSION, suite);
+        pair.shake_hands();
+        std::string wanted;
+        std::vector<std::string> parts;
+        for (const std::size_t bytes : {1, 15, 16, 17, 28, 5000, 16384, 3, 20000}) {
+            parts.push_back(noise(bytes));
+        }
+        std::vector<iovec> pieces;
+        for (std::string& each : parts) {
+            pieces.push_back({each.data(), each.size()});
+            wanted += each;
+        }
+        CHECK(pair.server->write(pieces) == static_cast<ssize_t>(wanted.size()));
+        CHECK(pair.client_read() == wanted);
+    }
 }
 
 TEST_CASE("a client that makes TLS talk and does not listen is given up") {
