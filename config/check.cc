@@ -31,6 +31,7 @@ void check(Spec& spec, Diagnostics& found) {
         try_table(checking, device);
     }
     check_exports(checking);
+    check_tls_uses(checking);
     if (found.ok()) warn(checking);
 }
 
@@ -81,7 +82,7 @@ bool same_use(const StoreSpec& a, const StoreSpec& b) noexcept {
     return a.type == b.type && a.size_sectors == b.size_sectors && a.discard == b.discard &&
            a.direct == b.direct && a.engine == b.engine && a.uri == b.uri &&
            a.connections == b.connections && a.reconnect == b.reconnect &&
-           a.trust_restart == b.trust_restart && a.timeout == b.timeout;
+           a.trust_restart == b.trust_restart && a.timeout == b.timeout && a.tls == b.tls;
 }
 
 std::string_view name_of(StoreSpec::Type type) noexcept {

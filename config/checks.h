@@ -43,6 +43,15 @@ void try_table(Checking& checking, DeviceSpec& device);
 /// Exports and listeners that name what is not there.
 void check_exports(Checking& checking);
 
+/// `tls` of stores, exports and addresses: what no files, credentials or address can fulfil.
+void check_tls_uses(Checking& checking);
+
+/// Hears of each file that is read, by path and text.
+using OnRead = std::function<void(const std::string& path, const std::string& text)>;
+
+/// Reports files that can't be read, and fills in what the others hold.
+void read_tls_files(TlsSpec& tls, Diagnostics& found, const OnRead& on_read);
+
 /// What is valid but may surprise: faults that a retry hides, and how long clients may wait.
 void warn(Checking& checking);
 

@@ -152,6 +152,7 @@ class Differ {
         list.add("reconnect", duration_text(from.reconnect), duration_text(to.reconnect));
         list.add("trust_restart", from.trust_restart, to.trust_restart);
         list.add("timeout", duration_text(from.timeout), duration_text(to.timeout));
+        list.add("tls", remote_tls_text(from.tls), remote_tls_text(to.tls));
         found.summary = list.text();
         const bool resized = from.size_sectors != to.size_sectors;
         if (resized && from.type == StoreSpec::Type::memory) loses_data(found);
@@ -245,6 +246,7 @@ class Differ {
         };
         list.add("max_connections", bound(from.max_connections), bound(to.max_connections));
         list.add("allow", allow_text(from.allow), allow_text(to.allow));
+        list.add("tls", std::string(name_of(from.tls)), std::string(name_of(to.tls)));
         found.summary = list.text();
         found.effect = "for new connections";
         if (!found.summary.empty()) put(std::move(found));
@@ -260,8 +262,9 @@ class Differ {
             const auto old = std::ranges::find(live_.listen, one.uri, &ListenSpec::uri);
             if (old == live_.listen.end()) {
                 put({Kind::add, "listen", one.uri});
-            } else if (old->exports != one.exports) {
+            } else if (old->exports != one.exports || old->tls != one.tls) {
                 Differences list;
+                list.add("tls", std::string(name_of(old->tls)), std::string(name_of(one.tls)));
                 list.add("exports", offers_text(old->exports), offers_text(one.exports));
                 put({Kind::change, "listen", one.uri, list.text(), "for new connections"});
             }
@@ -284,6 +287,9 @@ class Differ {
         const auto differs = [&](const char* key, bool yes, const char* effect) {
             if (yes) put({Kind::change, key, {}, {}, effect});
         };
+        if (!(live_.tls == wanted_.tls)) {
+            put({Kind::change, "tls", {}, tls_text(live_.tls, wanted_.tls), "for new connections"});
+        }
         differs("control", control(live_) != control(wanted_), "");
         differs("reload", !(live_.reload == wanted_.reload), "");
         differs("log", !(live_.log == wanted_.log), "");
@@ -291,6 +297,15 @@ class Differ {
         differs("seed", wanted_.seed && live_.seed != wanted_.seed,
                 "for tables loaded from now on");
         differs("shards", live_.shards != wanted_.shards, "needs a restart");
+    }
+    static std::string tls_text(const TlsSpec& from, const TlsSpec& to) {
+        Differences list;
+        list.add("cert", from.cert_path, to.cert_path);
+        list.add("key", from.key_path, to.key_path);
+        list.add("ca", from.ca_path, to.ca_path);
+        list.add("verify_peer", from.verify_peer, to.verify_peer);
+        list.add("psk_file", from.psk_path, to.psk_path);
+        return list.text().empty() ? "other content of its files" : list.text();
     }
     static std::string control(const Spec& spec) {
         Spec only;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "config/check.h"
+#include "config/checks.h"
 #include "config/sections.h"
 
 namespace config {
@@ -80,8 +81,9 @@ class Loader {
     std::optional<Spec> finish() {
         if (documents_.size() == spec_.sources.size()) {
             read_all();
-            forbid_stores();
+            forbid_files();
             ask_remote_sizes();
+            look_at_tls_files();
             check(spec_, context_.found);
         }
         context_.found.sort();
@@ -126,11 +128,33 @@ class Loader {
     }
 
     /// Before anybody looks at their files.
-    void forbid_stores() {
+    void forbid_files() {
         for (StoreSpec& store : spec_.stores) {
             if (store.path.empty()) continue;
             const std::string what = "store " + config::quoted(store.name);
             if (is_forbidden(store.path, store.path_position, what)) store.path.clear();
+        }
+        for (StoreSpec& store : spec_.stores) {
+            for (std::string* path : {&store.tls.psk_path, &store.tls.certificates}) {
+                const std::string what = "store " + config::quoted(store.name) + ": tls";
+                if (!path->empty() && is_forbidden(*path, store.tls.position, what)) path->clear();
+            }
+        }
+        TlsSpec& tls = spec_.tls;
+        for (auto [path, at] : {std::pair(&tls.cert_path, &tls.cert_position),
+                                {&tls.key_path, &tls.key_position},
+                                {&tls.ca_path, &tls.ca_position},
+                                {&tls.psk_path, &tls.psk_position}}) {
+            if (!path->empty() && is_forbidden(*path, *at, "tls")) path->clear();
+        }
+    }
+
+    void look_at_tls_files() {
+        const std::size_t before = context_.found.errors();
+        read_tls_files(spec_.tls, context_.found, around_.on_read);
+        if (context_.found.errors() > before || !spec_.tls.given() || !around_.tls) return;
+        if (auto trouble = around_.tls(spec_.tls)) {
+            context_.found.error(trouble->at, std::move(trouble->report));
         }
     }
 
@@ -217,6 +241,7 @@ class Loader {
                    [&](const Node::Entry& entry) { read_export(context_, entry, spec_); });
         const Node* listen = document.root().find("listen");
         if (listen != nullptr) read_listen(context_, *listen, spec_);
+        if (const Node* node = once(document, "tls")) read_tls(context_, *node, spec_);
         if (const Node* node = once(document, "control")) read_control(context_, *node, spec_);
         if (const Node* node = once(document, "reload")) read_reload(context_, *node, spec_);
         if (const Node* node = once(document, "log")) read_log(context_, *node, spec_);
@@ -235,13 +260,6 @@ class Loader {
                 auto root = context_.text(*item, "data_roots");
                 if (root) spec_.data_roots.push_back(std::move(*root));
             }
-        }
-        if (const Node* tls = document.root().find("tls")) {
-            context_.found.error(tls->position,
-                                 {"not-available",
-                                  "tls is not served by this version",
-                                  {},
-                                  "leave it out; use a unix socket or a tunnel where it matters"});
         }
     }
 

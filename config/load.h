@@ -17,6 +17,13 @@ namespace config {
 /// The size in bytes of a store of type nbd, or why it can't be told.
 using RemoteSize = std::function<tl::expected<std::uint64_t, std::string>(const StoreSpec& store)>;
 
+/// What is wrong with a file that a `tls` block names, and where it is named.
+struct TlsTrouble {
+    Position at;
+    Report report;
+};
+using TlsCheck = std::function<std::optional<TlsTrouble>(const TlsSpec& tls)>;
+
 /// What a table file may see of its surroundings.
 struct Surroundings {
     /// Value of an environment variable; nothing if it is unset. Default: the process's own.
@@ -28,6 +35,8 @@ struct Surroundings {
     std::function<void(const std::string& path, const std::string& text)> on_read{};
     /// Asks a remote store how large it is. Default: nobody can.
     RemoteSize remote_size{};
+    /// Judges what the files of `tls` hold; that they can be read is known. Default: nobody does.
+    TlsCheck tls{};
 };
 
 /// Reads and checks a table file and those it includes. Opens no store; looks at the size of

@@ -104,6 +104,17 @@ std::string store_text(const StoreSpec& store) {
     map.put_if(store.reconnect != defaults.reconnect, "reconnect", duration_text(store.reconnect));
     map.put_if(store.trust_restart, "trust_restart", "true");
     map.put_if(store.timeout != defaults.timeout, "timeout", duration_text(store.timeout));
+    map.put_if(store.tls.use.has_value(), "tls", remote_tls_text(store.tls));
+    return map.text();
+}
+
+std::string tls_text(const TlsSpec& tls) {
+    FlowMap map;
+    map.put_if(!tls.cert_path.empty(), "cert", quoted_text(tls.cert_path));
+    map.put_if(!tls.key_path.empty(), "key", quoted_text(tls.key_path));
+    map.put_if(!tls.ca_path.empty(), "ca", quoted_text(tls.ca_path));
+    map.put_if(tls.verify_peer, "verify_peer", "true");
+    map.put_if(!tls.psk_path.empty(), "psk_file", quoted_text(tls.psk_path));
     return map.text();
 }
 
@@ -141,12 +152,14 @@ std::string export_text(const ExportSpec& one) {
     map.put_if(!one.description.empty(), "description", quoted_text(one.description));
     map.put_if(one.max_connections != 0, "max_connections", std::to_string(one.max_connections));
     map.put_if(!one.allow.empty(), "allow", allow_text(one.allow));
+    map.put_if(one.tls != Tls::yes, "tls", std::string(name_of(one.tls)));
     return map.text();
 }
 
 std::string listen_text(const ListenSpec& listen) {
     FlowMap map;
     map.put("uri", quoted_text(listen.uri));
+    map.put_if(listen.tls != Tls::yes, "tls", std::string(name_of(listen.tls)));
     map.put_if(!listen.exports.empty(), "exports", flow_list(listen.exports, quoted_text));
     return map.text();
 }
@@ -187,6 +200,19 @@ std::string log_text(const LogSpec& log) {
 
 std::string allow_text(const std::vector<Cidr>& ranges) {
     return flow_list(ranges, cidr_text);
+}
+
+std::string remote_tls_text(const RemoteTls& tls) {
+    if (!tls.use) return {};
+    const std::string use(name_of(*tls.use));
+    if (tls == RemoteTls{.use = tls.use}) return use;
+    FlowMap map;
+    map.put_if(*tls.use != Tls::require, "use", use);
+    map.put_if(!tls.certificates.empty(), "certificates", quoted_text(tls.certificates));
+    map.put_if(!tls.psk_path.empty(), "psk_file", quoted_text(tls.psk_path));
+    map.put_if(!tls.username.empty(), "username", quoted_text(tls.username));
+    map.put_if(!tls.verify_peer, "verify_peer", "false");
+    return map.text();
 }
 
 std::string retry_text(const dmcore::RetryPolicy& retry) {
@@ -246,6 +272,7 @@ std::string yaml_text(const Spec& spec) {
     const auto section = [&](const char* name, const std::string& value) {
         if (value != "{}") text += std::string(name) + ": " + value + '\n';
     };
+    section("tls", tls_text(spec.tls));
     section("control", control_text(spec.control));
     section("reload", reload_text(spec.reload));
     section("log", log_text(spec.log));

@@ -16,6 +16,9 @@ std::string yaml_text(const DeviceSpec& device);
 /// The value of `retry`: "none", or a map.
 std::string retry_text(const dmcore::RetryPolicy& retry);
 
+/// The value of `tls` of a store of type nbd; empty: it has none.
+std::string remote_tls_text(const RemoteTls& tls);
+
 /// A list of ranges of addresses, each in quotes.
 std::string allow_text(const std::vector<Cidr>& ranges);
 

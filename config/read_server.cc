@@ -122,11 +122,6 @@ std::vector<Cidr> read_allow(Context& context, const Node& node, const std::stri
     return ranges;
 }
 
-/// `tls: no` is what this version does; anything else it can't.
-void refuse_tls(const Section& section) {
-    section.not_available("tls", "no");
-}
-
 }  // namespace
 
 void read_export(Context& context, const Node::Entry& entry, Spec& spec) {
@@ -153,7 +148,7 @@ void read_export(Context& context, const Node::Entry& entry, Spec& spec) {
                     [](std::string_view text) { return parse_count(text, 1'000'000); });
         const Node* allow = section.find("allow");
         if (allow != nullptr) one.allow = read_allow(context, *allow, section.subject("allow"));
-        refuse_tls(section);
+        read_tls_use(section, one.tls, one.tls_position);
         if (one.device.empty()) return;
     }
     spec.exports.push_back(std::move(one));
@@ -169,11 +164,11 @@ void read_listen(Context& context, const Node& list, Spec& spec) {
             continue;
         }
         const Section section(context, *item, "listen", listen_keys);
-        refuse_tls(section);
         if (!section.require("uri", item->position, "write uri: tcp://HOST:PORT")) continue;
         auto listen = section.read("uri", parse_listen);
         if (!listen) continue;
         listen->position = section.find("uri")->position;
+        read_tls_use(section, listen->tls, listen->tls_position);
         if (const Node* exports = section.find("exports")) {
             for (const Node* each : context.list(*exports, section.subject("exports"))) {
                 auto name = context.text(*each, section.subject("exports"));

@@ -79,7 +79,7 @@ void read_file_store(const Section& section, StoreSpec& store) {
     section.set(store.direct, "direct", parse_boolean);
 }
 
-void read_nbd_store(const Section& section, StoreSpec& store) {
+void read_nbd_store(Context& context, const Section& section, StoreSpec& store) {
     if (!section.require("uri", store.position, "write uri: nbd://HOST:PORT/EXPORT")) return;
     section.set(store.uri, "uri", uri_value);
     store.uri_position = section.find("uri")->position;
@@ -87,7 +87,9 @@ void read_nbd_store(const Section& section, StoreSpec& store) {
     section.set(store.reconnect, "reconnect", parse_duration);
     section.set(store.trust_restart, "trust_restart", parse_boolean);
     section.set(store.timeout, "timeout", parse_duration);
-    section.not_available("tls");
+    if (const Node* tls = section.find("tls")) {
+        read_remote_tls(context, *tls, section.subject("tls"), store.tls);
+    }
 }
 
 /// Which keys there are depends on the type.
@@ -130,7 +132,7 @@ void read_store(Context& context, const Node::Entry& entry, Spec& spec) {
     section.set(store.size_sectors, "size", size_value);
     switch (store.type) {
         case StoreSpec::Type::file: read_file_store(section, store); break;
-        case StoreSpec::Type::nbd: read_nbd_store(section, store); break;
+        case StoreSpec::Type::nbd: read_nbd_store(context, section, store); break;
         case StoreSpec::Type::memory:
             section.require("size", entry.position, "write size: 512MiB, or another");
     }

@@ -87,18 +87,23 @@ std::optional<std::string> Section::text(std::string_view key) const {
     return value == nullptr ? std::nullopt : context_.text(*value, subject(key));
 }
 
-std::optional<std::size_t> Section::choice(std::string_view key,
-                                           std::span<const std::string_view> words) const {
-    const auto word = text(key);
+std::optional<std::size_t> Context::choice(const Node& node, const std::string& what,
+                                           std::span<const std::string_view> words) {
+    const auto word = text(node, what);
     if (!word) return std::nullopt;
     const auto known = std::find(words.begin(), words.end(), *word);
     if (known != words.end()) return static_cast<std::size_t>(known - words.begin());
-    context_.found.error(find(key)->position,
-                         {"bad-choice",
-                          subject(key) + " is " + listed(words) + ", not " + quoted(*word),
-                          did_you_mean(*word, words),
-                          {}});
+    found.error(node.position, {"bad-choice",
+                                what + " is " + listed(words) + ", not " + quoted(*word),
+                                did_you_mean(*word, words),
+                                {}});
     return std::nullopt;
+}
+
+std::optional<std::size_t> Section::choice(std::string_view key,
+                                           std::span<const std::string_view> words) const {
+    const Node* value = find(key);
+    return value == nullptr ? std::nullopt : context_.choice(*value, subject(key), words);
 }
 
 void Section::not_available(std::string_view key, std::string_view but) const {

@@ -38,6 +38,10 @@ struct Context {
         return std::nullopt;
     }
 
+    /// Index in `words` of the scalar, which must be one of them.
+    std::optional<std::size_t> choice(const Node& node, const std::string& what,
+                                      std::span<const std::string_view> words);
+
     /// The items of a list; none, and a report, if it is something else.
     std::span<const Node* const> list(const Node& node, const std::string& what);
 };

@@ -23,6 +23,11 @@ void read_store(Context& context, const Node::Entry& entry, Spec& spec);
 void read_device(Context& context, const Node::Entry& entry, const Defaults& defaults, Spec& spec);
 void read_export(Context& context, const Node::Entry& entry, Spec& spec);
 void read_listen(Context& context, const Node& list, Spec& spec);
+void read_tls(Context& context, const Node& node, Spec& spec);
+/// The value of `tls` of an export or an address; nothing: it is not given, or bad.
+void read_tls_use(const Section& section, Tls& use, Position& position);
+/// The value of `tls` of a store of type nbd: a word, or a map.
+void read_remote_tls(Context& context, const Node& node, const std::string& what, RemoteTls& to);
 void read_control(Context& context, const Node& node, Spec& spec);
 void read_reload(Context& context, const Node& node, Spec& spec);
 void read_log(Context& context, const Node& node, Spec& spec);

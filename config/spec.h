@@ -16,6 +16,23 @@
 /// references checked. Plain values that compare by content. See user-experience 2 for the keys.
 namespace config {
 
+/// Without TLS, with or without it as the client likes, or with it only.
+enum class Tls : std::uint8_t { no, yes, require };
+/// As it is written.
+std::string_view name_of(Tls tls) noexcept;
+
+/// How a store of type nbd speaks TLS to its remote.
+struct RemoteTls {
+    std::optional<Tls> use{};  // Nothing: `tls` is not given, and the URI decides.
+    Position position{};
+    std::string certificates{};  // Folder: ca-cert.pem, client-cert.pem, client-key.pem. Or empty.
+    std::string psk_path{};      // File of pre-shared keys; or empty.
+    std::string username{};      // Whose key; empty: the user's name.
+    bool verify_peer = true;
+
+    friend bool operator==(const RemoteTls&, const RemoteTls&) = default;
+};
+
 struct StoreSpec {
     enum class Type : std::uint8_t { memory, file, nbd };
     enum class Discard : std::uint8_t { punch, ignore };
@@ -42,6 +59,7 @@ struct StoreSpec {
     dmcore::Time reconnect = std::chrono::seconds(20);  // How long I/O waits for the remote.
     bool trust_restart = false;  // The remote keeps unflushed writes when it is restarted [O-6].
     dmcore::Time timeout{};      // Of one request; 0: none.
+    RemoteTls tls;
 
     friend bool operator==(const StoreSpec&, const StoreSpec&) = default;
 };
@@ -102,6 +120,8 @@ struct ExportSpec {
     std::string description;
     std::uint32_t max_connections = 0;  // 0: no bound of its own.
     std::vector<Cidr> allow;            // Empty: everyone. Unix sockets are not asked.
+    Tls tls = Tls::yes;
+    Position tls_position;
 
     friend bool operator==(const ExportSpec&, const ExportSpec&) = default;
 };
@@ -113,9 +133,31 @@ struct ListenSpec {
     std::uint16_t port = 0;
     std::string path;                  // Unix only; otherwise empty.
     std::vector<std::string> exports;  // Offered here; empty: all.
+    Tls tls = Tls::yes;                // Where no credentials are given, `yes` offers nothing.
+    Position tls_position;
 
     bool is_unix() const noexcept { return !path.empty(); }
     friend bool operator==(const ListenSpec&, const ListenSpec&) = default;
+};
+
+/// What clients are spoken to by TLS with. Paths are as written; empty: not given.
+struct TlsSpec {
+    Position position;
+    std::string cert_path;  // Never without a key.
+    Position cert_position;
+    std::string key_path;
+    Position key_position;
+    std::string ca_path;  // Of clients' certificates.
+    Position ca_position;
+    std::string psk_path;
+    Position psk_position;
+    bool verify_peer = false;   // Clients need a certificate of that CA, or a pre-shared key.
+    std::uint64_t content = 0;  // Tells what the files hold from what they held before.
+
+    bool given() const noexcept { return !cert_path.empty() || !psk_path.empty(); }
+    std::vector<std::string> paths() const;
+
+    friend bool operator==(const TlsSpec&, const TlsSpec&) = default;
 };
 
 struct ControlSpec {
@@ -158,6 +200,7 @@ struct Spec {
     std::vector<std::size_t> build_order;  // Indices of `devices`: what is below comes first.
     std::vector<ExportSpec> exports;
     std::vector<ListenSpec> listen;
+    TlsSpec tls;
     ControlSpec control;
     ReloadSpec reload;
     LogSpec log;

@@ -31,6 +31,17 @@ std::vector<ClientInfo> Running::clients() {
     return infos;
 }
 
+MemoryInfo Running::memory() {
+    MemoryInfo info{.budget_bytes = limits::memory_budget_bytes(shards_.shards())};
+    for (unsigned i = 0; i < shards_.shards(); ++i) {
+        run_on_shard(i, [&] {
+            info.buffer_bytes += shards_[i].resources().buffers.used_bytes();
+            info.connections += shards_[i].connections().size();
+        });
+    }
+    return info;
+}
+
 /// A connection is removed from its shard when nothing of its session is below any more [O-2].
 bool Running::drop_client(std::uint64_t id) {
     const auto drop_on = [this, id](Shard& shard) {

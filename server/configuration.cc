@@ -11,6 +11,7 @@
 #include "config/print.h"
 #include "server/live.h"
 #include "server/net/passed_sockets.h"
+#include "server/net/tls_context.h"
 #include "server/running.h"
 #include "server/stores/open_remote.h"
 
@@ -75,6 +76,7 @@ Configuration::Configuration(Running& running, std::string path, Overrides overr
     for (const auto& source : state->spec.sources) {
         texts_[source->name()] = source->text();
     }
+    for (const std::string& file : state->spec.tls.paths()) texts_[file] = text_of(file);
 }
 
 std::vector<std::string> Configuration::files() const {
@@ -92,6 +94,7 @@ std::optional<config::Spec> Configuration::read_file(config::Diagnostics& found)
     Texts texts;
     config::Surroundings around;
     around.remote_size = ask_remote_size(Ask::once);
+    around.tls = check_tls;
     around.on_read = [&](const std::string& path, const std::string& text) { texts[path] = text; };
     auto spec = config::load_file(path_, found, around);
     if (spec) apply_overrides(*spec, overrides_);
@@ -189,8 +192,13 @@ LiveConfig::Live Configuration::live() {
 /// What is served already may be named again.
 std::optional<std::string> Configuration::forbids(const std::string& path) {
     const auto state = running_.state();
-    const auto is_served = [&](const auto& store) { return store->spec().path == path; };
+    const auto is_served = [&](const auto& store) {
+        const config::StoreSpec& spec = store->spec();
+        return spec.path == path || spec.tls.psk_path == path || spec.tls.certificates == path;
+    };
     if (std::ranges::any_of(state->stores, is_served)) return std::nullopt;
+    const auto credentials = state->spec.tls.paths();
+    if (std::ranges::find(credentials, path) != credentials.end()) return std::nullopt;
     std::vector<std::string> roots = state->spec.data_roots;
     if (!path_.empty() && roots.empty()) roots.push_back(folder_of(path_));
     std::string all;
@@ -204,6 +212,7 @@ std::optional<std::string> Configuration::forbids(const std::string& path) {
 std::optional<config::Spec> Configuration::read(const Sent& sent, config::Diagnostics& found) {
     config::Surroundings around;
     around.remote_size = ask_remote_size(Ask::once);
+    around.tls = check_tls;
     around.forbids = [this](const std::string& path) { return forbids(path); };
     auto spec = config::load_text(sent.name, sent.text, found, around);
     if (!spec) return std::nullopt;

@@ -75,7 +75,7 @@ class Configuration final : public LiveConfig {
     Companion* const companion_;
     mutable std::mutex mutex_;  // Guards the rest.
     Reloads reloads_;
-    Texts texts_;  // Of the table file and its includes when they were last read.
+    Texts texts_;  // Of the table file, its includes, and its TLS files when they were last read.
 };
 
 }  // namespace server

@@ -5,6 +5,18 @@
 #include "server/identity.h"
 
 namespace server {
+namespace {
+
+nbd::TlsUse tls_use(config::Tls tls) {
+    switch (tls) {
+        case config::Tls::no: return nbd::TlsUse::never;
+        case config::Tls::require: return nbd::TlsUse::only;
+        case config::Tls::yes: break;
+    }
+    return nbd::TlsUse::either;
+}
+
+}  // namespace
 
 Export::Export(config::ExportSpec spec, std::shared_ptr<Device> device, const Export* before,
                dmcore::Time answer_time)
@@ -20,6 +32,7 @@ nbd::ExportInfo Export::info(unsigned shard) const {
     info.name = spec_.name;
     info.description = spec_.description;
     info.size_bytes = limits.size_sectors * dmcore::sector_bytes;
+    info.tls = tls_use(spec_.tls);
     info.read_only = spec_.read_only || limits.read_only;
     // The stack keeps all of these: a flush reaches every store [O-4], a store without FUA of its
     // own writes and then flushes [O-5], and there is one cache, or none, for all connections.

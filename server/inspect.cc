@@ -121,10 +121,10 @@ std::vector<ServedExport> Running::exports() {
     const auto state = this->state();
     for (const auto& one : state->exports->all()) {
         nbd::ExportInfo info;
-        Offers offers;
+        Features features;
         run_on_shard(0, [&] {
             info = one->info(0);
-            offers = offers_of(*one, 0);
+            features = features_of(*one, 0);
         });
         infos.push_back({info.name,
                          one->spec().device,
@@ -132,7 +132,7 @@ std::vector<ServedExport> Running::exports() {
                          info.read_only,
                          info.description,
                          one->connections(),
-                         std::move(offers),
+                         std::move(features),
                          {}});
     }
     for (unsigned shard = 0; shard < shards_.shards(); ++shard) {

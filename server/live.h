@@ -11,8 +11,8 @@
 #include "dmcore/stats.h"
 #include "dmcore/target.h"
 #include "server/event_feed.h"
+#include "server/features.h"
 #include "server/nbd/counts.h"
-#include "server/offers.h"
 #include "server/stores/remote_link.h"
 
 namespace server {
@@ -52,7 +52,7 @@ struct ServedExport {
     bool read_only = false;
     std::string description;
     std::uint32_t connections = 0;
-    Offers offers;
+    Features features;
     nbd::RequestCounts requests{};
 };
 
@@ -63,6 +63,13 @@ struct ClientInfo {
     std::optional<std::string> export_name;  // None: it is still negotiating.
     std::size_t in_flight = 0;               // Its requests.
     bool closing = false;                    // Closed; a store still holds requests of it.
+};
+
+/// What clients have the server hold, beside what stores and tables do.
+struct MemoryInfo {
+    std::size_t buffer_bytes = 0;  // Data of requests and replies now.
+    std::size_t budget_bytes = 0;  // The most that it can all come to.
+    std::size_t connections = 0;   // Those that negotiate included.
 };
 
 /// One part of a health answer.
@@ -110,6 +117,7 @@ class Live {
     /// Where NBD clients connect, as URIs without an export.
     virtual std::vector<std::string> listening() = 0;
     virtual std::vector<ClientInfo> clients() = 0;
+    virtual MemoryInfo memory() = 0;
     /// Closes a connection. Returns when nothing of it can reach a store any more, for as long as
     /// that takes [O-2]. False: there is no such connection. Throws StepError.
     virtual bool drop_client(std::uint64_t id) = 0;

@@ -63,6 +63,7 @@ void Reload::prepare() {
     refuse_broken_inactive();
     build_tables();
     make_exports();
+    load_credentials();
     bind_listeners();
     if (companion_ != nullptr) {
         companion_->prepare(wanted_);
@@ -173,6 +174,17 @@ void Reload::make_exports() {
         all.push_back(stays ? old : std::make_shared<Export>(spec, device, old.get(), answer));
     }
     next_->exports = std::make_shared<ExportTable>(std::move(all));
+}
+
+/// Those of files that have not changed stay.
+void Reload::load_credentials() {
+    next_->tls = live_->tls;
+    if (live_->spec.tls == wanted_.tls) return;
+    try {
+        next_->tls = load_tls(wanted_.tls);
+    } catch (config::TlsTrouble& trouble) {
+        fail_at(trouble.at, std::move(trouble.report));
+    }
 }
 
 void Reload::bind_listeners() {
@@ -302,7 +314,7 @@ void Reload::change_listeners() {
         for (auto& each : listeners) {
             const auto spec =
                 std::ranges::find(wanted_.listen, each->spec().uri, &config::ListenSpec::uri);
-            if (spec != wanted_.listen.end()) each->offer(spec->exports);
+            if (spec != wanted_.listen.end()) each->offer(*spec);
         }
         std::erase_if(listeners,
                       [this](const auto& each) { return !names(wanted_.listen, *each); });

@@ -53,6 +53,7 @@ class Reload {
     void make_devices();
     void build_tables();
     void make_exports();
+    void load_credentials();
     void bind_listeners();
     bool needs_table(const config::DeviceSpec& spec, Device& device) const;
     dmcore::TableSet build(const config::DeviceSpec& spec) const;

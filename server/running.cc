@@ -97,7 +97,10 @@ void Running::go_on_with(std::shared_ptr<const State> next) {
     seed_ = next->spec.seed.value_or(seed_);
     set_state(next);
     ++generation_;
-    shards_.run_on_all([&](Shard& shard) { shard.set_exports(next->exports); });
+    shards_.run_on_all([&](Shard& shard) {
+        shard.set_tls(next->tls);
+        shard.set_exports(next->exports);
+    });
     events_.ring();
 }
 

@@ -80,6 +80,7 @@ class Running final : public Live {
     std::vector<ServedExport> exports() override;
     std::vector<std::string> listening() override;
     std::vector<ClientInfo> clients() override;
+    MemoryInfo memory() override;
     bool drop_client(std::uint64_t id) override;
     std::optional<std::string> table_text(const std::string& device, dmcore::TextForm form,
                                           Slot slot) override;

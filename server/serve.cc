@@ -43,6 +43,17 @@ std::string export_uri(const std::string& listener, const std::string& name) {
     return listener.substr(0, query) + "/" + name + listener.substr(query + 1);
 }
 
+/// The same for one that may be there by TLS only; empty: at this address it is not.
+std::string export_uri(const std::string& listener, config::Tls listens,
+                       const config::ExportSpec& one) {
+    using config::Tls;
+    if (listens == Tls::no && one.tls == Tls::require) return {};
+    if (listens == Tls::require && one.tls == Tls::no) return {};
+    const std::string uri = export_uri(listener, one.name);
+    const bool only = one.tls == Tls::require && listens == Tls::yes;
+    return only ? "nbds" + uri.substr(3) : uri;
+}
+
 unsigned shard_count(const config::Spec& spec) {
     if (spec.shards != 0) return spec.shards;
     return std::max(1U, std::thread::hardware_concurrency());
@@ -69,10 +80,16 @@ Overrides overrides_of(const ServeOptions& options) {
 
 void print_banner(Running& running, std::uint64_t seed, const ServeOptions& options) {
     std::cout << "dmnbd " DMNBD_VERSION "  seed " << seed << "  " << options.banner << '\n';
-    for (const std::string& uri : running.uris()) {
-        for (const ServedExport& one : running.exports()) {
-            std::cout << "  " << export_uri(uri, one.name) << "  " << one.device << "  "
-                      << config::size_text(one.size_bytes) << '\n';
+    const auto state = running.state();
+    const auto uris = running.uris();
+    const auto served = running.exports();
+    for (std::size_t i = 0; i < uris.size(); ++i) {
+        for (std::size_t k = 0; k < served.size(); ++k) {
+            const std::string uri =
+                export_uri(uris[i], state->spec.listen[i].tls, state->spec.exports[k]);
+            if (uri.empty()) continue;
+            std::cout << "  " << uri << "  " << served[k].device << "  "
+                      << config::size_text(served[k].size_bytes) << '\n';
         }
     }
     for (const std::string& hint : options.hints) std::cout << hint << '\n';

@@ -8,6 +8,7 @@
 #include "server/device.h"
 #include "server/exports.h"
 #include "server/net/connection.h"
+#include "server/net/tls_context.h"
 #include "server/open_store.h"
 
 namespace server {
@@ -18,6 +19,7 @@ struct State {
     std::vector<std::shared_ptr<OpenStore>> stores;  // In the order of the spec, as...
     std::vector<std::shared_ptr<Device>> devices;    // ...these.
     std::shared_ptr<const ExportTable> exports = std::make_shared<ExportTable>();
+    std::shared_ptr<const TlsContext> tls;  // Null: none is configured.
 
     /// Null: there is none of that name.
     std::shared_ptr<OpenStore> store(std::string_view name) const;

@@ -48,7 +48,11 @@ attach::NbdAddress server_address(const AttachArgs& args) {
     Client client(client_address(args.control));
     const Json uris = client.json("/v1/exports").at("uris");
     if (uris.empty()) throw Failure(exits::no_server, "the server listens nowhere");
-    return attach::parse_nbd_address(uris.front().get<std::string>());
+    for (const Json& uri : uris) {
+        const auto text = uri.get<std::string>();
+        if (!text.starts_with("nbds")) return attach::parse_nbd_address(text);
+    }
+    return attach::parse_nbd_address(uris.front().get<std::string>());  // Says that it needs TLS.
 }
 
 /// Prints what happens, a line each.

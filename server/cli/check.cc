@@ -1,6 +1,7 @@
 #include "config/load.h"
 #include "server/cli/exit.h"
 #include "server/cli/verbs.h"
+#include "server/net/tls_context.h"
 #include "server/stores/open_remote.h"
 
 namespace server::cli {
@@ -25,6 +26,7 @@ int check(const CheckArgs& args, Console& console) {
     Json all = Json::array();
     config::Surroundings around;
     around.remote_size = ask_remote_size(Ask::once);
+    around.tls = check_tls;
     for (const std::string& file : args.files) {
         config::Diagnostics found;
         const std::optional<config::Spec> spec = config::load_file(file, found, around);

@@ -6,6 +6,7 @@
 #include "server/cli/embedded.h"
 #include "server/cli/exit.h"
 #include "server/cli/verbs.h"
+#include "server/net/tls_context.h"
 #include "server/stores/open_remote.h"
 
 namespace server::cli {
@@ -40,6 +41,7 @@ int serve(ServeArgs args, Console& console) {
     config::Diagnostics found;
     config::Surroundings around;
     around.remote_size = ask_remote_size(Ask::patiently);
+    around.tls = check_tls;
     return serve_spec(config::load_file(args.file, found, around), found, args.options, console);
 }
 

@@ -110,8 +110,8 @@ Json json_of(const StoreInfo& store) {
 
 Json json_of(const ServedExport& served, bool is_volatile) {
     Json offers = Json::object();
-    for (const Offer& offer : served.offers.all) {
-        offers[std::string(offer.name)] = {{"offered", offer.offered}, {"why", offer.why}};
+    for (const Feature& feature : served.features.all) {
+        offers[std::string(feature.name)] = {{"offered", feature.offered}, {"why", feature.why}};
     }
     return {{"name", served.name},
             {"device", served.device},
@@ -121,7 +121,7 @@ Json json_of(const ServedExport& served, bool is_volatile) {
             {"description", served.description},
             {"connections", served.connections},
             {"offers", std::move(offers)},
-            {"map_stores", served.offers.stores}};
+            {"map_stores", served.features.stores}};
 }
 
 Json json_of(const ClientInfo& client) {

@@ -12,12 +12,14 @@ class Metrics {
         : devices_(live.devices()),
           exports_(live.exports()),
           stores_(live.stores()),
+          memory_(live.memory()),
           config_(config) {}
 
     std::string text() {
         out_.begin("dmnbd_build_info", "gauge", "What runs; always 1.");
         out_.put({{"version", DMNBD_VERSION}}, 1);
         if (config_ != nullptr) configuration();
+        memory();
         exports();
         operations();
         queues();
@@ -45,6 +47,16 @@ class Metrics {
         out_.begin("dmnbd_config_reloads_total", "counter", "Reloads, by how they ended.");
         out_.put({{"result", "success"}}, static_cast<double>(reloads.successes));
         out_.put({{"result", "failure"}}, static_cast<double>(reloads.failures));
+    }
+
+    void memory() {
+        out_.begin("dmnbd_connections", "gauge", "Clients, those that negotiate included.");
+        out_.put({}, static_cast<double>(memory_.connections));
+        out_.begin("dmnbd_buffer_bytes", "gauge", "Memory for data of requests and replies, now.");
+        out_.put({}, static_cast<double>(memory_.buffer_bytes));
+        out_.begin("dmnbd_memory_budget_bytes", "gauge",
+                   "What clients can make the server take, beside what stores and tables hold.");
+        out_.put({}, static_cast<double>(memory_.budget_bytes));
     }
 
     template <class Value>
@@ -191,6 +203,7 @@ class Metrics {
     const std::vector<DeviceInfo> devices_;
     const std::vector<ServedExport> exports_;
     const std::vector<StoreInfo> stores_;
+    const MemoryInfo memory_;
     LiveConfig* config_;
     Exposition out_;
 };

@@ -5,13 +5,17 @@
 #include <cstdint>
 #include <vector>
 
+#include "server/limits.h"
+
 namespace server::nbd {
 
 /// Memory for the data of requests on one shard, in power-of-two sizes, within a budget. Used on
 /// its shard only.
 class Buffers {
   public:
-    explicit Buffers(std::size_t budget_bytes) : budget_bytes_(budget_bytes) {}
+    /// Once `tight_bytes` of the budget are used, only small requests get more.
+    Buffers(std::size_t budget_bytes, std::size_t tight_bytes)
+        : budget_bytes_(budget_bytes), tight_bytes_(tight_bytes) {}
     ~Buffers();
     Buffers(const Buffers&) = delete;
     Buffers& operator=(const Buffers&) = delete;
@@ -28,8 +32,11 @@ class Buffers {
 
     /// Would take(bytes) stay within the budget?
     bool fits(std::size_t bytes) const noexcept {
-        return !out_of_memory_ && class_bytes(class_of(bytes)) <= budget_bytes_ - used_bytes_;
+        if (out_of_memory_ || (tight() && bytes > limits::small_request_bytes)) return false;
+        return class_bytes(class_of(bytes)) <= budget_bytes_ - used_bytes_;
     }
+    /// Those who hold some and let it lie are in the way of others.
+    bool tight() const noexcept { return used_bytes_ >= tight_bytes_; }
     std::size_t used_bytes() const noexcept { return used_bytes_; }
 
   private:
@@ -41,6 +48,7 @@ class Buffers {
 
     std::array<std::vector<std::byte*>, 64 - smallest_bits> free_;
     std::size_t budget_bytes_;
+    std::size_t tight_bytes_;
     std::size_t used_bytes_ = 0;
     std::size_t cached_bytes_ = 0;
     bool out_of_memory_ = false;  // The host had none: until something is given back.

@@ -12,6 +12,9 @@
 
 namespace server::nbd {
 
+/// How clients must reach an export.
+enum class TlsUse : std::uint8_t { never, either, only };
+
 /// What a client may learn about one export. Sizes are in bytes. The numbers come from our own
 /// configuration: block sizes are powers of two, minimum <= preferred <= payload maximum, and the
 /// size is a multiple of the minimum.
@@ -19,6 +22,7 @@ struct ExportInfo {
     std::string name;         // At most string_bytes_max, UTF-8.
     std::string description;  // For people; likewise. May be empty.
     std::uint64_t size_bytes = 0;
+    TlsUse tls = TlsUse::either;
     bool read_only = false;
     bool can_flush = false;
     bool can_fua = false;

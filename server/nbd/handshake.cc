@@ -58,7 +58,7 @@ const Handshake::OptionRule Handshake::option_rules[] = {
     {Option::export_name, "EXPORT_NAME", Data::kept, &Handshake::answer_export_name},
     {Option::abort, "ABORT", Data::ignored, &Handshake::answer_abort},
     {Option::list, "LIST", Data::none, &Handshake::answer_list},
-    {Option::starttls, "STARTTLS", Data::none, &Handshake::answer_unsupported},
+    {Option::starttls, "STARTTLS", Data::none, &Handshake::answer_starttls},
     {Option::info, "INFO", Data::kept, &Handshake::answer_info},
     {Option::go, "GO", Data::kept, &Handshake::answer_go},
     {Option::structured_reply, "STRUCTURED_REPLY", Data::none, &Handshake::answer_structured_reply},
@@ -68,7 +68,7 @@ const Handshake::OptionRule Handshake::option_rules[] = {
     {Option::extended_headers, "EXTENDED_HEADERS", Data::none, &Handshake::answer_extended_headers},
 };
 
-Handshake::Handshake(const ExportList& exports) : exports_(exports) {
+Handshake::Handshake(const ExportList& exports, TlsMode tls) : exports_(exports), tls_(tls) {
     expect(Expected::client_flags, sizeof(be32), true);
 }
 
@@ -88,7 +88,15 @@ std::size_t Handshake::feed(ByteSpan in, Bytes& out) {
         if (missing_bytes_ > 0) break;
         take_message(out);
     }
+    // Whoever put it there may be between us and the client (CVE-2021-3716).
+    if (state_ == State::starting_tls && taken < in.size()) drop("plaintext came behind STARTTLS");
     return taken;
+}
+
+void Handshake::tls_started() {
+    secure_ = true;
+    terms_ = {};
+    state_ = State::negotiating;
 }
 
 void Handshake::expect(Expected next, std::size_t bytes, bool keep) {
@@ -141,8 +149,11 @@ void Handshake::take_option_header() {
 /// Answers the option in hand, whose data is complete, and gets ready for the next.
 void Handshake::take_option(Bytes& out) {
     if (shutting_down_ && is_option(Option::export_name)) return drop("the server is stopping");
+    if (needs_tls_first() && is_option(Option::export_name)) return drop("it did not start TLS");
     if (shutting_down_ && !is_option(Option::abort)) {
         refuse(OptionReply::error_shutdown, "The server is stopping.", out);
+    } else if (needs_tls_first()) {
+        refuse(OptionReply::error_tls_required, "TLS must be started first.", out);
     } else if (rule_ == nullptr) {
         answer_unsupported(out);
     } else if (rule_->data == Data::none && option_data_bytes_ > 0) {
@@ -157,12 +168,28 @@ bool Handshake::is_option(Option option) const noexcept {
     return option_ == static_cast<std::uint32_t>(option);
 }
 
+/// Before that, the option in hand is refused whatever it is.
+bool Handshake::needs_tls_first() const noexcept {
+    return tls_ == TlsMode::required && !secure_ && !is_option(Option::starttls) &&
+           !is_option(Option::abort);
+}
+
+bool Handshake::offers(const ExportInfo& info) const noexcept {
+    return info.tls != (secure_ ? TlsUse::never : TlsUse::only);
+}
+
+/// Null for an export that is not there for this client as it speaks now.
+std::shared_ptr<const ExportInfo> Handshake::find(std::string_view name) const {
+    auto info = exports_.find(name);
+    return info && offers(*info) ? info : nullptr;
+}
+
 /// This option has no error reply: a refusal is a closed connection.
 void Handshake::answer_export_name(Bytes& out) {
     if (terms_.form == Form::extended) return drop("EXPORT_NAME came after EXTENDED_HEADERS");
     const std::string_view name(reinterpret_cast<const char*>(message_.data()), message_.size());
     if (!is_protocol_string(name)) return drop("the export name is not valid UTF-8");
-    const auto info = exports_.find(name);
+    const auto info = find(name);
     if (!info) return drop(no_such_export(name));
     enter(info, name);
     ExportNameReply answer;
@@ -179,11 +206,24 @@ void Handshake::answer_abort(Bytes& out) {
 
 void Handshake::answer_list(Bytes& out) {
     for (const auto& info : exports_.list()) {
+        if (!offers(*info)) continue;
         const be32 name_bytes = static_cast<std::uint32_t>(info->name.size());
         reply(OptionReply::server,
               {wire_bytes(name_bytes), text_bytes(info->name), text_bytes(info->description)}, out);
     }
     reply(OptionReply::ack, {}, out);
+}
+
+void Handshake::answer_starttls(Bytes& out) {
+    if (secure_) return refuse(OptionReply::error_invalid, "TLS is on already.", out);
+    if (tls_ == TlsMode::absent) {
+        return refuse(OptionReply::error_unsupported, "This build has no TLS (no OpenSSL).", out);
+    }
+    if (tls_ == TlsMode::off) {
+        return refuse(OptionReply::error_policy, "TLS is not configured here.", out);
+    }
+    reply(OptionReply::ack, {}, out);
+    state_ = State::starting_tls;
 }
 
 void Handshake::answer_info(Bytes& out) {
@@ -262,7 +302,7 @@ std::optional<Handshake::MetaRequest> Handshake::parse_meta_request(Bytes& out) 
         return std::nullopt;
     }
     if (refuse_bad_string(*name, out)) return std::nullopt;
-    if (!exports_.find(*name)) {
+    if (!find(*name)) {
         refuse(OptionReply::error_unknown, no_such_export(*name), out);
         return std::nullopt;
     }
@@ -292,13 +332,25 @@ void Handshake::answer_unsupported(Bytes& out) {
 std::shared_ptr<const ExportInfo> Handshake::describe_export(Bytes& out) {
     const auto wanted = parse_info_request(out);
     if (!wanted) return nullptr;
-    auto info = exports_.find(wanted->export_name);
+    auto info = find(wanted->export_name);
     if (info) {
         send_infos(*info, *wanted, out);
     } else {
-        refuse(OptionReply::error_unknown, no_such_export(wanted->export_name), out);
+        refuse_export(wanted->export_name, out);
     }
     return info;
+}
+
+/// Without TLS nobody learns which names are there with it: where any is, an unknown name is told
+/// the same.
+void Handshake::refuse_export(std::string_view name, Bytes& out) const {
+    const bool hides = tls_ == TlsMode::offered && !secure_ &&
+                       std::ranges::any_of(exports_.list(), [](const auto& info) {
+                           return info->tls == TlsUse::only;
+                       });
+    if (!hides) return refuse(OptionReply::error_unknown, no_such_export(name), out);
+    refuse(OptionReply::error_tls_required,
+           no_such_export(name) + " There may be one once TLS is started.", out);
 }
 
 /// Nullopt if the option has been refused.

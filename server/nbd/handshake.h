@@ -21,22 +21,33 @@ using ByteSpan = std::span<const std::byte>;
 
 class OptionReader;
 
+/// What one connection may and must do about TLS; the same for all its life.
+enum class TlsMode : std::uint8_t {
+    absent,    // This build can't.
+    off,       // NOTLS: it is not configured, or not for this address.
+    offered,   // SELECTIVETLS: clients may, and must for exports that are for TLS only.
+    required,  // FORCEDTLS: before it nothing else is answered.
+};
+
 /// The server's side of one fixed newstyle handshake: bytes in, bytes out.
 ///
 /// The owner sends greeting(), then passes whatever arrives to feed() and sends what that appends,
-/// while state() is `negotiating`. Time limits are the owner's. Memory is bounded by
-/// option_data_bytes_max and the caller's output buffer. Input may be cut anywhere.
+/// while state() is `negotiating`. At `starting_tls` it sends what there is, and from then on
+/// speaks TLS in both directions: it calls tls_started() and feeds what comes out of that. Time
+/// limits are the owner's. Memory is bounded by option_data_bytes_max and the caller's output
+/// buffer. Input may be cut anywhere.
 class Handshake {
   public:
     enum class State : std::uint8_t {
         negotiating,
+        starting_tls,  // Nothing is fed before tls_started().
         transmission,  // granted_export() and terms() are set; what follows are requests.
         aborted,       // The client said goodbye. Send the output, then close; nothing to log.
         dropped,       // Send the output, then close and log reason().
     };
 
     /// `exports` must outlive the handshake.
-    explicit Handshake(const ExportList& exports);
+    explicit Handshake(const ExportList& exports, TlsMode tls = TlsMode::off);
 
     /// The first bytes on the wire.
     static std::array<std::byte, sizeof(Greeting)> greeting() noexcept;
@@ -45,6 +56,9 @@ class Handshake {
     /// took. It takes all of `in`, except that it stops where negotiation ends, and pauses once
     /// `out` holds handshake_output_bytes_max: send that, then feed the rest.
     std::size_t feed(ByteSpan in, Bytes& out);
+
+    /// Goes on, and has forgotten what was agreed on before.
+    void tls_started();
 
     /// From now on every option but ABORT is refused with ERR_SHUTDOWN.
     void shut_down() noexcept { shutting_down_ = true; }
@@ -76,6 +90,7 @@ class Handshake {
     void answer_export_name(Bytes& out);
     void answer_abort(Bytes& out);
     void answer_list(Bytes& out);
+    void answer_starttls(Bytes& out);
     void answer_info(Bytes& out);
     void answer_go(Bytes& out);
     void answer_structured_reply(Bytes& out);
@@ -84,6 +99,10 @@ class Handshake {
     void answer_set_meta_context(Bytes& out);
     void answer_unsupported(Bytes& out);
 
+    bool needs_tls_first() const noexcept;
+    bool offers(const ExportInfo& info) const noexcept;
+    std::shared_ptr<const ExportInfo> find(std::string_view name) const;
+    void refuse_export(std::string_view name, Bytes& out) const;
     std::shared_ptr<const ExportInfo> describe_export(Bytes& out);
     std::optional<InfoRequest> parse_info_request(Bytes& out) const;
     void send_infos(const ExportInfo& info, const InfoRequest& wanted, Bytes& out) const;
@@ -97,6 +116,8 @@ class Handshake {
     void drop(std::string reason);
 
     const ExportList& exports_;
+    const TlsMode tls_;
+    bool secure_ = false;  // TLS has been started.
     State state_ = State::negotiating;
     std::string reason_;
     std::shared_ptr<const ExportInfo> granted_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 
 namespace server::nbd {
 namespace {
@@ -55,7 +56,7 @@ void write_chunk(const ReplyTo& to, std::uint32_t context, const Extents& extent
 }  // namespace
 
 void Inquiry::begin(dmcore::Lane& lane, const Request& request, MetaContexts contexts,
-                    const Owner& owner) noexcept {
+                    std::span<std::byte> room, const Owner& owner) noexcept {
     lane_ = &lane;
     owner_.emplace(owner);
     prefetches_ = request.command == Command::cache;
@@ -64,8 +65,10 @@ void Inquiry::begin(dmcore::Lane& lane, const Request& request, MetaContexts con
     first_sector_ = sector_ = request.offset_bytes / sector_bytes;
     end_ = sector_ + request.length_bytes / sector_bytes;
     places_ = questions_ = 0;
-    allocation_.clear();
-    map_.clear();
+    room_ = room;
+    auto* const lists = reinterpret_cast<Extent*>(room.data());
+    allocation_ = {lists, 0};
+    map_ = {lists + extents_max, 0};
     go_on();
 }
 
@@ -144,13 +147,13 @@ std::optional<Inquiry::Extent> Inquiry::look_up(const Place& place) const noexce
 }
 
 /// False: there is no room for it.
-bool Inquiry::add(Extents& extents, const Extent& extent) const {
-    if (!extents.empty() && extents.back().state == extent.state) {
-        extents.back().sectors += extent.sectors;
+bool Inquiry::add(Extents& extents, const Extent& extent) const noexcept {
+    if (extents.count > 0 && extents.first[extents.count - 1].state == extent.state) {
+        extents.first[extents.count - 1].sectors += extent.sectors;
         return true;
     }
-    if (extents.size() == (one_extent_ ? 1 : extents_max)) return false;
-    extents.push_back(extent);
+    if (extents.count == (one_extent_ ? 1 : extents_max)) return false;
+    new (&extents.first[extents.count++]) Extent(extent);
     return true;
 }
 
@@ -177,15 +180,16 @@ void Inquiry::end() noexcept {
     owner_->done(owner_->owner);
 }
 
-std::size_t Inquiry::reply(const ReplyTo& to, std::span<std::byte> room) const noexcept {
-    std::byte* out = room.data();
+std::span<const std::byte> Inquiry::reply(const ReplyTo& to) const noexcept {
+    std::byte* const begin = room_.data() + lists_bytes;
+    std::byte* out = begin;
     for (const MetaContext context : {MetaContext::allocation, MetaContext::map}) {
         if (!has(context)) continue;
         const Extents& extents = context == MetaContext::allocation ? allocation_ : map_;
         const bool last = (contexts_ >> static_cast<unsigned>(context)) == 1;
-        write_chunk(to, number_of(context), extents, last ? Last::yes : Last::no, out);
+        write_chunk(to, number_of(context), extents.all(), last ? Last::yes : Last::no, out);
     }
-    return static_cast<std::size_t>(out - room.data());
+    return {begin, out};
 }
 
 }  // namespace server::nbd

@@ -6,7 +6,6 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <vector>
 
 #include "dmcore/lane.h"
 #include "dmcore/survey.h"
@@ -21,11 +20,11 @@ namespace server::nbd {
 /// knows may be data. On the session's shard.
 class Inquiry : public dmcore::Link {
   public:
-    static constexpr std::size_t extents_max = 2000;  // Of one reply and context...
+    static constexpr std::size_t extents_max = 1000;  // Of one reply and context...
     static constexpr std::size_t places_max = 4000;   // ...from so many places...
     static constexpr std::size_t questions_max = 64;  // ...and answers of stores.
-    /// What reply() writes at most.
-    static constexpr std::size_t reply_bytes_max = 64 << 10;
+    /// The memory that each needs beside itself.
+    static constexpr std::size_t room_bytes = inquiry_room_bytes;
 
     /// Who is told at the end, which may come inside begin().
     struct Owner {
@@ -36,19 +35,25 @@ class Inquiry : public dmcore::Link {
     };
 
     /// A valid request for a range that is not empty. `contexts` are what a BLOCK_STATUS is about.
+    /// `room` is borrowed, room_bytes long, and aligned as memory from an allocator is.
     void begin(dmcore::Lane& lane, const Request& request, MetaContexts contexts,
-               const Owner& owner) noexcept;
+               std::span<std::byte> room, const Owner& owner) noexcept;
 
-    /// A chunk for each context, by its number on the wire; at least one extent each. Returns how
-    /// many bytes. After the end.
-    std::size_t reply(const ReplyTo& to, std::span<std::byte> out) const noexcept;
+    /// A chunk for each context, by its number on the wire; at least one extent each. Lies in the
+    /// room. After the end.
+    std::span<const std::byte> reply(const ReplyTo& to) const noexcept;
 
   private:
     struct Extent {
         std::uint64_t sectors;
         std::uint32_t state;
     };
-    using Extents = std::vector<Extent>;
+    struct Extents {
+        Extent* first = nullptr;  // In the room, which has place for extents_max.
+        std::size_t count = 0;
+
+        std::span<const Extent> all() const noexcept { return {first, count}; }
+    };
     /// What a store has said of a range. Parts of a stripe are asked for together.
     struct Answer : dmcore::Survey {
         dmcore::BlockDevice* store = nullptr;
@@ -65,7 +70,7 @@ class Inquiry : public dmcore::Link {
     Step ask(const dmcore::Place& place) noexcept;
     dmcore::Place locate(std::uint64_t sector) noexcept;
     std::optional<Extent> look_up(const dmcore::Place& place) const noexcept;
-    bool add(Extents& extents, const Extent& extent) const;
+    bool add(Extents& extents, const Extent& extent) const noexcept;
     void map();
     void end() noexcept;
 
@@ -81,8 +86,18 @@ class Inquiry : public dmcore::Link {
     std::size_t questions_ = 0;
     std::array<Answer, 4> answers_;
     std::size_t next_answer_ = 0;  // To be overwritten.
+    std::span<std::byte> room_;
     Extents allocation_;
     Extents map_;
+
+    /// The extents of both contexts, and behind them what is told of them.
+    static constexpr std::size_t lists_bytes = 2 * extents_max * sizeof(Extent);
+    static constexpr std::size_t reply_bytes_max =
+        2 * (sizeof(ExtendedChunkHeader) + sizeof(ExtendedBlockStatus) +
+             extents_max * sizeof(ExtendedBlockState));
+    static_assert(lists_bytes + reply_bytes_max <= room_bytes);
 };
+
+static_assert(sizeof(Inquiry) <= inquiry_bytes);
 
 }  // namespace server::nbd

@@ -30,6 +30,10 @@ inline constexpr std::uint32_t payload_bytes_max = 32 * 1024 * 1024;
 /// connection survives; a client that announces more is disconnected.
 inline constexpr std::uint32_t payload_discard_bytes_max = 2 * payload_bytes_max;
 
+/// What BLOCK_STATUS and CACHE need of the buffers for data, and beside them.
+inline constexpr std::size_t inquiry_room_bytes = 64 * 1024;
+inline constexpr std::size_t inquiry_bytes = 8 * 1024;
+
 /// The text in an error reply chunk is cut to this length.
 inline constexpr std::size_t reply_message_bytes_max = 96;
 

@@ -9,6 +9,10 @@
 #include "server/nbd/error.h"
 
 namespace server::nbd {
+
+static_assert(limits::receive_bytes + limits::requests_in_flight_max * sizeof(Transfer) <=
+              limits::connection_overhead_bytes);
+
 namespace {
 
 dmcore::Op op_of(Command command) noexcept {
@@ -26,7 +30,8 @@ std::size_t buffer_bytes(const Request& request) noexcept {
     switch (request.command) {
         case Command::read:
         case Command::write: return static_cast<std::size_t>(request.length_bytes);
-        case Command::block_status: return Inquiry::reply_bytes_max;
+        case Command::cache:
+        case Command::block_status: return Inquiry::room_bytes;
         default: return 0;
     }
 }
@@ -113,12 +118,10 @@ void Session::refresh_info() noexcept {
 
 /// Acts on decision_. False: a bound is reached, come back when something has ended.
 bool Session::take_request() noexcept {
-    if (decision_.verdict == Verdict::drop) {
-        fault_ = decision_.message;
-        return true;
-    }
-    if (decision_.verdict == Verdict::disconnect) {
-        leaving_ = true;
+    if (decision_.verdict == Verdict::drop || decision_.verdict == Verdict::disconnect) {
+        leaving_ = decision_.verdict == Verdict::disconnect;
+        if (!leaving_) fault_ = decision_.message;
+        decided_ = false;  // It waits for nothing.
         return true;
     }
     if (read_bytes_ >= limits::read_ahead_bytes_max || !room_for(decision_.request)) return false;
@@ -236,6 +239,7 @@ void Session::inquire(Transfer& transfer) noexcept {
     transfer.inquiry = shared_.inquiries.take();
     transfer.at_device = true;
     transfer.inquiry->begin(lane_, transfer.request, terms_.contexts,
+                            {transfer.segment.data, transfer.segment.bytes},
                             {.done =
                                  [](void* owner) noexcept {
                                      auto& asking = *static_cast<Transfer*>(owner);
@@ -250,8 +254,9 @@ void Session::inquired(Transfer& transfer) noexcept {
     transfer.at_device = false;
     const bool answers = transfer.request.command == Command::block_status;
     if (answers && !origin_.dead) {
-        const std::span<std::byte> room(transfer.segment.data, transfer.segment.bytes);
-        transfer.data_bytes = transfer.inquiry->reply(reply_to(transfer), room);
+        const std::span<const std::byte> said = transfer.inquiry->reply(reply_to(transfer));
+        transfer.data_at = static_cast<std::size_t>(said.data() - transfer.segment.data);
+        transfer.data_bytes = said.size();
     }
     shared_.inquiries.give(*transfer.inquiry);
     if (mute_) {

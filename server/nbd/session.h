@@ -82,6 +82,9 @@ class Session {
     /// A request has been received and waits for a bound: feed even nothing once may_read().
     bool waits() const noexcept { return decided_; }
 
+    /// The client has announced a payload and has to send it; nothing of ours is in its way.
+    bool awaits_payload() const noexcept { return receiving_ != nullptr && wanted_bytes_ == 0; }
+
     /// Fills `pieces` with what is to be sent; returns how many.
     std::size_t output(std::span<iovec> pieces) const noexcept;
     void sent(std::size_t bytes) noexcept;

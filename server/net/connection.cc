@@ -13,6 +13,7 @@
 
 #include "server/exports.h"
 #include "server/net/shard.h"
+#include "server/net/tls_stream.h"
 
 namespace server {
 namespace {
@@ -23,17 +24,11 @@ bool would_block(ssize_t result) noexcept {
     return result < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
 }
 
-/// Is the last thing that the client sent a DISC? Then it may have closed its half on purpose.
-/// `unread` has been received before what is still in the socket.
-bool says_goodbye(int fd, std::span<const std::byte> unread, std::span<std::byte> scratch,
-                  nbd::Form form) {
-    int waiting = 0;
-    if (::ioctl(fd, FIONREAD, &waiting) != 0) return false;
-    if (waiting == 0) return nbd::ends_with_disconnect(unread, form);
-    const auto bytes = static_cast<std::size_t>(waiting);
-    if (bytes > scratch.size()) return false;
-    if (::recv(fd, scratch.data(), bytes, MSG_PEEK | MSG_DONTWAIT) != waiting) return false;
-    return nbd::ends_with_disconnect(scratch.first(bytes), form);
+nbd::TlsMode tls_mode(config::Tls wanted, const TlsContext* context) {
+    if (!has_tls()) return nbd::TlsMode::absent;
+    if (wanted == config::Tls::require) return nbd::TlsMode::required;
+    const bool offered = wanted == config::Tls::yes && context != nullptr;
+    return offered ? nbd::TlsMode::offered : nbd::TlsMode::off;
 }
 
 }  // namespace
@@ -76,13 +71,15 @@ class Connection::Offered final : public nbd::ExportList {
     std::vector<std::string> names_;
 };
 
-Connection::Connection(Shard& shard, Socket socket, Peer peer, std::vector<std::string> offered)
+Connection::Connection(Shard& shard, Socket socket, Peer peer, Offer offer)
     : id_(++last_id),
       shard_(shard),
       socket_(std::move(socket)),
       peer_(std::move(peer)),
-      offered_(std::make_unique<Offered>(*this, std::move(offered))),
-      handshake_(std::make_unique<nbd::Handshake>(*offered_)),
+      tls_context_(shard.tls()),
+      offered_(std::make_unique<Offered>(*this, std::move(offer.exports))),
+      handshake_(
+          std::make_unique<nbd::Handshake>(*offered_, tls_mode(offer.tls, tls_context_.get()))),
       handshake_timer_(
           [](void* self) noexcept {
               static_cast<Connection*>(self)->close("no handshake within its time");
@@ -147,14 +144,15 @@ bool Connection::receive() {
         session_ == nullptr ? std::span<std::byte>{} : session_->payload_room();
     const std::span<std::byte> scratch = shard_.receive_buffer();
     std::array<iovec, 2> pieces{{{room.data(), room.size()}, {scratch.data(), scratch.size()}}};
-    const ssize_t got = ::readv(socket_.native_handle(), pieces.data(), 2);
+    const ssize_t got = read_some(pieces);
     if (would_block(got)) return false;
     if (got <= 0) {
         at_end_ = true;
         const bool leaving = session_ != nullptr && session_->leaving();
-        if (!leaving) close(got < 0 ? std::strerror(errno) : "");
+        if (!leaving) close(got < 0 ? failure() : "");
         return true;
     }
+    received_at_ = shard_.now();
     const auto bytes = static_cast<std::size_t>(got);
     const std::size_t payload = std::min(bytes, room.size());
     if (payload > 0) session_->payload_arrived(payload);
@@ -179,6 +177,7 @@ void Connection::negotiate(std::span<const std::byte> in) {
         case State::negotiating:
             unread_.assign(rest.begin(), rest.end());  // Paused until its output is sent.
             return;
+        case State::starting_tls: return;  // Once its output is sent.
         case State::transmission:
             if (enter()) received(rest);
             return;
@@ -226,7 +225,7 @@ void Connection::end_turn() {
     if (closed_ || session_ == nullptr) return;
     if (!session_->fault().empty()) {
         close(session_->fault());
-    } else if (session_->leaving() && session_->idle()) {
+    } else if (session_->leaving() && session_->idle() && !writing_) {
         close("");
     }
 }
@@ -242,6 +241,7 @@ void Connection::pause() {
 void Connection::read_on() {
     if (paused_) {
         paused_ = false;
+        received_at_ = shard_.now();
         shard_.resume(*this);
         if (hung_up()) {
             close("the client is gone");
@@ -265,38 +265,67 @@ void Connection::send() {
     }
     std::array<iovec, limits::send_pieces> pieces;
     for (;;) {
-        msghdr message{};
-        message.msg_iov = pieces.data();
-        message.msg_iovlen = session_->output(pieces);
-        if (message.msg_iovlen == 0) return;
-        const ssize_t sent = ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL);
+        const std::size_t count = session_->output(pieces);
+        if (count == 0) break;
+        const ssize_t sent = write_some(std::span(pieces).first(count));
         if (would_block(sent)) return wait_for_room();
-        if (sent < 0) return close(std::strerror(errno));
+        if (sent < 0) return close(failure());
         session_->sent(static_cast<std::size_t>(sent));
         attend();  // What was sent has made room to read.
     }
+    if (tls_ != nullptr && !tls_->flush()) wait_for_room();
 }
 
 /// True once all of it has gone.
 bool Connection::send_handshake() {
     while (!handshake_output_.empty()) {
-        const ssize_t sent = ::send(socket_.native_handle(), handshake_output_.data(),
-                                    handshake_output_.size(), MSG_NOSIGNAL);
+        const iovec all{handshake_output_.data(), handshake_output_.size()};
+        const ssize_t sent = write_some({&all, 1});
         if (would_block(sent)) {
             wait_for_room();
             return false;
         }
         if (sent < 0) {
-            close(std::strerror(errno));
+            close(failure());
             return false;
         }
         handshake_output_.erase(handshake_output_.begin(), handshake_output_.begin() + sent);
     }
+    if (tls_ != nullptr && !tls_->flush()) wait_for_room();
+    if (handshake_->state() == nbd::Handshake::State::starting_tls) start_tls();
     return true;
+}
+
+/// What has been sent so far was the last in plaintext.
+void Connection::start_tls() {
+    if (tls_context_ == nullptr) return close("TLS is required here, but is not configured");
+    tls_ = std::make_unique<TlsStream>(tls_context_, socket_.native_handle(), shard_.tls_scratch());
+    handshake_->tls_started();
+}
+
+/// As readv(), and writev(): the socket, or TLS over it.
+ssize_t Connection::read_some(std::span<const iovec> room) {
+    if (tls_ != nullptr) return tls_->read(room);
+    return ::readv(socket_.native_handle(), room.data(), static_cast<int>(room.size()));
+}
+
+ssize_t Connection::write_some(std::span<const iovec> pieces) {
+    if (tls_ != nullptr) return tls_->write(pieces);
+    msghdr message{};
+    message.msg_iov = const_cast<iovec*>(pieces.data());
+    message.msg_iovlen = pieces.size();
+    return ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL);
+}
+
+/// Why one of them has just failed.
+std::string_view Connection::failure() const {
+    if (tls_ != nullptr && errno == EPROTO) return tls_->trouble();
+    return std::strerror(errno);
 }
 
 void Connection::wait_for_room() {
     writing_ = true;
+    sent_at_ = shard_.now();
     socket_.async_wait(Socket::wait_write, [self = shared_from_this()](std::error_code error) {
         self->writing_ = false;
         if (!error && !self->closed_) self->attend();
@@ -306,11 +335,45 @@ void Connection::wait_for_room() {
 bool Connection::hung_up() {
     pollfd fd{socket_.native_handle(), POLLRDHUP, 0};
     if (::poll(&fd, 1, 0) <= 0) return false;
-    return !says_goodbye(fd.fd, unread_, shard_.receive_buffer(), session_->form());
+    return !ends_with_disconnect();
+}
+
+/// Is the last thing that the client sent a DISC? Then it may have closed its half on purpose. What
+/// is still in the socket came behind unread_; through TLS it can't be looked at without being
+/// taken.
+bool Connection::ends_with_disconnect() {
+    const std::span<std::byte> scratch = shard_.receive_buffer();
+    int waiting = 0;
+    if (::ioctl(socket_.native_handle(), FIONREAD, &waiting) != 0) return false;
+    if (waiting == 0) return nbd::ends_with_disconnect(unread_, session_->form());
+    const auto bytes = static_cast<std::size_t>(waiting);
+    if (bytes > scratch.size()) return false;
+    if (tls_ == nullptr) {
+        if (::recv(socket_.native_handle(), scratch.data(), bytes, MSG_PEEK | MSG_DONTWAIT) !=
+            waiting) {
+            return false;
+        }
+        return nbd::ends_with_disconnect(scratch.first(bytes), session_->form());
+    }
+    const iovec room{scratch.data(), scratch.size()};
+    for (ssize_t got; (got = tls_->read({&room, 1})) > 0;) {
+        unread_.insert(unread_.end(), scratch.begin(), scratch.begin() + got);
+    }
+    return nbd::ends_with_disconnect(unread_, session_->form());
 }
 
 void Connection::on_hangup() {
     if (!closed_ && hung_up()) close("the client is gone");
+}
+
+void Connection::drop_if_stalled() {
+    if (closed_ || session_ == nullptr) return;
+    const dmcore::Time latest = shard_.now() - limits::stall_time;
+    if (writing_ && sent_at_ <= latest) {
+        close("it takes no replies, and memory for others runs short");
+    } else if (session_->awaits_payload() && received_at_ <= latest) {
+        close("it does not send the data it has announced, and memory for others runs short");
+    }
 }
 
 void Connection::drain() {
@@ -336,10 +399,11 @@ void Connection::give_up() {
 void Connection::close(std::string_view why) {
     if (closed_) return;
     closed_ = true;
-    if (!why.empty()) spdlog::info("client {} dropped: {}", peer_.name, why);
+    if (!why.empty()) shard_.tell_drop(peer_.name, why);
     shard_.disarm(handshake_timer_);
     if (paused_) shard_.resume(*this);
     paused_ = false;
+    if (tls_ != nullptr) tls_->say_goodbye();
     // Unread bytes at close() would turn into a reset that may cost the client its last replies.
     for (int i = 0; i < limits::unread_receives_max; ++i) {
         const auto scratch = shard_.receive_buffer();

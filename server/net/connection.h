@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "config/cidr.h"
+#include "config/spec.h"
 #include "dmcore/clock.h"
 #include "server/nbd/handshake.h"
 #include "server/nbd/session.h"
@@ -15,6 +16,14 @@ namespace server {
 
 class Export;
 class Shard;
+class TlsContext;
+class TlsStream;
+
+/// What the address that a client came to is for.
+struct Offer {
+    std::vector<std::string> exports;  // Empty: all.
+    config::Tls tls = config::Tls::yes;
+};
 
 /// Where a connection came from, for logs, allow-lists and limits.
 struct Peer {
@@ -28,7 +37,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   public:
     using Socket = asio::generic::stream_protocol::socket;
 
-    Connection(Shard& shard, Socket socket, Peer peer, std::vector<std::string> offered);
+    Connection(Shard& shard, Socket socket, Peer peer, Offer offer);
     virtual ~Connection();
 
     /// Sends the greeting. On the shard.
@@ -58,6 +67,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
     int descriptor() { return socket_.native_handle(); }
     /// It was paused by a bound of its session, which now leaves room.
     bool may_resume() const { return closed_ || session_->may_read(); }
+    /// Closes it if its client is to move, to send a payload or to take replies, and has not for
+    /// limits::stall_time. Those whose requests wait for a device are not to move.
+    void drop_if_stalled();
     /// No more requests: closes when what is in flight has been answered.
     void drain();
     /// Closes now; a client that understands error texts hears that the server goes away.
@@ -73,12 +85,17 @@ class Connection : public std::enable_shared_from_this<Connection> {
     void received(std::span<const std::byte> in);
     void negotiate(std::span<const std::byte> in);
     bool enter();
+    ssize_t read_some(std::span<const iovec> room);
+    ssize_t write_some(std::span<const iovec> pieces);
+    std::string_view failure() const;
     void send();
     bool send_handshake();
+    void start_tls();
     void wait_for_room();
     void pause();
     void read_on();
     bool hung_up();
+    bool ends_with_disconnect();
     void close(std::string_view why);
     void retire();
 
@@ -86,6 +103,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     Shard& shard_;
     Socket socket_;
     Peer peer_;
+    const std::shared_ptr<const TlsContext> tls_context_;  // Null: there is none.
+    std::unique_ptr<TlsStream> tls_;                       // Null: it speaks in plaintext.
     std::unique_ptr<Offered> offered_;
     std::unique_ptr<nbd::Handshake> handshake_;
     nbd::Bytes handshake_output_;
@@ -93,6 +112,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     std::shared_ptr<const Export> export_;
     std::unique_ptr<nbd::Session> session_;
     dmcore::Timer handshake_timer_;
+    dmcore::Time received_at_{};  // The last bytes, or since when it may send more.
+    dmcore::Time sent_at_{};      // The last bytes, or since when there is no room for more.
 
     bool attended_ = false;
     bool paused_ = false;    // Its socket is not read: a bound of the session is reached.

@@ -63,16 +63,23 @@ void set_tcp_options(int fd) {
     ::setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_ms, sizeof user_ms);
 }
 
-/// Ends with the connection, on whatever thread that happens.
-struct Counted {
-    Counted() { ++connections; }
-    ~Counted() { --connections; }
-    Counted(const Counted&) = delete;
-    Counted& operator=(const Counted&) = delete;
+/// From accept on, so that no more are accepted while a shard is busy. Ends with the connection, on
+/// whatever thread that happens.
+struct Place {
+    Place() { ++connections; }
+    ~Place() { --connections; }
+    Place(const Place&) = delete;
+    Place& operator=(const Place&) = delete;
 };
 
-struct CountedConnection : Counted, Connection {
-    using Connection::Connection;
+struct PlacedConnection : Connection {
+    PlacedConnection(std::shared_ptr<Place> place, Shard& shard, Socket socket, Peer peer,
+                     Offer offer)
+        : Connection(shard, std::move(socket), std::move(peer), std::move(offer)),
+          place_(std::move(place)) {}
+
+  private:
+    std::shared_ptr<Place> place_;
 };
 
 }  // namespace
@@ -101,9 +108,11 @@ void Listener::stop() {
 }
 
 std::string Listener::uri() const {
-    if (spec_.is_unix()) return "nbd+unix:///?socket=" + spec_.path;
+    const std::string scheme = spec_.tls == config::Tls::require ? "nbds" : "nbd";
+    if (spec_.is_unix()) return scheme + "+unix:///?socket=" + spec_.path;
     const bool six = spec_.host.find(':') != std::string::npos;
-    return "nbd://" + (six ? "[" + spec_.host + "]" : spec_.host) + ":" + std::to_string(port_);
+    return scheme + "://" + (six ? "[" + spec_.host + "]" : spec_.host) + ":" +
+           std::to_string(port_);
 }
 
 void Listener::start() {
@@ -143,7 +152,9 @@ void Listener::take(int fd, const sockaddr_storage& from) {
         set_tcp_options(fd);
     }
     Shard& shard = shards_[next_shard_++ % shards_.shards()];
-    shard.post([&shard, fd, peer, family = from.ss_family, offered = spec_.exports] {
+    auto place = std::make_shared<Place>();
+    shard.post([&shard, fd, peer, place, family = from.ss_family,
+                offer = Offer{spec_.exports, spec_.tls}] {
         const asio::generic::stream_protocol protocol(family, family == AF_UNIX ? 0 : IPPROTO_TCP);
         Connection::Socket socket(shard.io());
         std::error_code error;
@@ -154,7 +165,7 @@ void Listener::take(int fd, const sockaddr_storage& from) {
             return;
         }
         auto connection =
-            std::make_shared<CountedConnection>(shard, std::move(socket), peer, offered);
+            std::make_shared<PlacedConnection>(place, shard, std::move(socket), peer, offer);
         shard.add(connection);
         connection->start();
     });

@@ -29,9 +29,12 @@ class Listener {
     void stop();
     const config::ListenSpec& spec() const noexcept { return spec_; }
     /// From the next client on.
-    void offer(std::vector<std::string> exports) { spec_.exports = std::move(exports); }
+    void offer(const config::ListenSpec& spec) {
+        spec_.exports = spec.exports;
+        spec_.tls = spec.tls;
+    }
 
-    /// As a client would write it: "nbd://127.0.0.1:10809".
+    /// As a client would write it: "nbd://127.0.0.1:10809", "nbds://..." where TLS is required.
     std::string uri() const;
 
   private:

@@ -1,5 +1,6 @@
 #include "server/net/shard.h"
 
+#include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -35,6 +36,7 @@ Shard::Shard(unsigned index)
       bell_(io_, make_bell()),
       file_ring_(FileRing::open(io_, agenda_)),
       hangups_(io_, make_hangup_watch()),
+      stall_timer_([](void* self) noexcept { static_cast<Shard*>(self)->drop_stalled(); }, this),
       exports_(std::make_shared<ExportTable>()) {
     wait_for_posts();
     wait_for_hangups();
@@ -93,6 +95,7 @@ void Shard::finish_turn() {
             if (connection->may_resume()) connection->attend();
         }
     } while (!agenda_.empty() || !attended_.empty());
+    watch_for_stalls();
     now.clear();
     if (attended_.capacity() == 0) attended_.swap(now);  // Keeps its memory for the next turn.
 }
@@ -142,6 +145,30 @@ void Shard::take_hangups() {
 
 void Shard::abandon(const dmcore::Origin& origin) noexcept {
     for (dmcore::Lane* lane : lanes_) lane->abandon(origin);
+}
+
+void Shard::watch_for_stalls() noexcept {
+    if (!buffers_.tight() || stall_timer_.armed) return;
+    arm(stall_timer_, now() + limits::stall_look_interval);
+}
+
+/// The turn that this is in ends with another watch.
+void Shard::drop_stalled() {
+    if (!buffers_.tight()) return;
+    for (const auto& connection : connections_) connection->drop_if_stalled();
+}
+
+void Shard::tell_drop(std::string_view peer, std::string_view why) {
+    if (now() < drop_told_at_ + limits::drop_log_interval) {
+        ++drops_untold_;
+        spdlog::debug("client {} dropped: {}", peer, why);
+        return;
+    }
+    const std::string others =
+        drops_untold_ == 0 ? "" : fmt::format(" (suppressed={})", drops_untold_);
+    spdlog::info("client {} dropped: {}{}", peer, why, others);
+    drop_told_at_ = now();
+    drops_untold_ = 0;
 }
 
 dmcore::Time Shard::clock_time() noexcept {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "dmcore/clock.h"
 #include "server/limits.h"
 #include "server/nbd/session.h"
+#include "server/net/tls_stream.h"
 #include "server/stores/inbox.h"
 #include "server/stores/ring.h"
 
@@ -78,11 +80,17 @@ class Shard final : public dmcore::Clock, public Inbox {
     /// What clients can open now.
     void set_exports(std::shared_ptr<const ExportTable> exports) { exports_ = std::move(exports); }
     const ExportTable& exports() const noexcept { return *exports_; }
+    /// What new connections speak TLS with; null: nothing.
+    void set_tls(std::shared_ptr<const TlsContext> tls) { tls_ = std::move(tls); }
+    const std::shared_ptr<const TlsContext>& tls() const noexcept { return tls_; }
+    TlsScratch& tls_scratch() noexcept { return tls_scratch_; }
     /// Called on this shard when a client has entered an export ("connected"), and when nothing of
     /// it is left ("gone"). To be set before start().
     using OnClient = std::function<void(const Connection& client, const char* state)>;
     void on_client(OnClient call) { on_client_ = std::move(call); }
     void tell_client(const Connection& client, const char* state) { on_client_(client, state); }
+    /// Logs why a client was dropped: one line at most in each limits::drop_log_interval.
+    void tell_drop(std::string_view peer, std::string_view why);
     /// What waits on any device for `origin` ends now, with `shutdown` [O-2].
     void abandon(const dmcore::Origin& origin) noexcept;
     const std::set<std::shared_ptr<Connection>>& connections() const noexcept {
@@ -101,11 +109,13 @@ class Shard final : public dmcore::Clock, public Inbox {
     void wait_for_timers();
     void fire_timers();
     void refresh_time() const noexcept;
+    void watch_for_stalls() noexcept;
+    void drop_stalled();
 
     const unsigned index_;
     asio::io_context io_{ASIO_CONCURRENCY_HINT_UNSAFE};
     dmcore::Agenda agenda_;
-    nbd::Buffers buffers_{limits::shard_buffer_bytes};
+    nbd::Buffers buffers_{limits::shard_buffer_bytes, limits::shard_buffer_bytes_tight};
     nbd::SessionResources resources_{agenda_, buffers_};
     std::vector<std::byte> receive_buffer_;
     mutable dmcore::Time now_{};
@@ -127,9 +137,14 @@ class Shard final : public dmcore::Clock, public Inbox {
     std::vector<Connection*> expected_;
     std::vector<Connection*> looked_at_;  // Scratch of look().
     std::set<Connection*> paused_;
+    dmcore::Timer stall_timer_;  // Armed while buffers are tight.
+    dmcore::Time drop_told_at_{-limits::drop_log_interval};
+    std::uint64_t drops_untold_ = 0;  // Since then.
     std::vector<dmcore::Lane*> lanes_;
     OnClient on_client_ = [](const Connection&, const char*) {};
     std::shared_ptr<const ExportTable> exports_;  // Never null.
+    std::shared_ptr<const TlsContext> tls_;
+    TlsScratch tls_scratch_;
     std::thread thread_;
 };
 

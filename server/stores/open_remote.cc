@@ -26,9 +26,9 @@ class OpenRemote final : public OpenStore {
 
 constexpr auto pause_max = limits::remote_pause_max;
 
-tl::expected<std::uint64_t, std::string> ask(const std::string& uri) {
+tl::expected<std::uint64_t, std::string> ask(const config::StoreSpec& store) {
     RemoteConnection connection;
-    connection.connect(uri);
+    connection.connect(store.uri, store.tls);
     const auto until = std::chrono::steady_clock::now() + limits::remote_connect_time;
     while (connection.state() == RemoteConnection::State::connecting) {
         const auto left =
@@ -54,7 +54,7 @@ config::RemoteSize ask_remote_size(Ask how) {
     return [how](const config::StoreSpec& store) {
         const auto until = std::chrono::steady_clock::now() + store.reconnect;
         for (auto pause = limits::remote_pause_min;; pause = std::min(2 * pause, pause_max)) {
-            auto size = ask(store.uri);
+            auto size = ask(store);
             const bool last = std::chrono::steady_clock::now() + pause > until;
             if (size || how == Ask::once || last) return size;
             std::this_thread::sleep_for(pause);

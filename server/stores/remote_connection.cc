@@ -57,7 +57,20 @@ std::string last_trouble() {
 
 }  // namespace
 
-void RemoteConnection::connect(const std::string& uri) {
+/// Before the URI, which may say more, has been looked at.
+bool RemoteConnection::set_tls(const config::RemoteTls& tls) {
+    if (!tls.use) return true;
+    constexpr int uses[] = {LIBNBD_TLS_DISABLE, LIBNBD_TLS_ALLOW, LIBNBD_TLS_REQUIRE};
+    const auto set = [this](int (*call)(nbd_handle*, const char*), const std::string& value) {
+        return value.empty() || call(handle_, value.c_str()) == 0;
+    };
+    return nbd_set_tls(handle_, uses[static_cast<unsigned>(*tls.use)]) == 0 &&
+           nbd_set_tls_verify_peer(handle_, tls.verify_peer) == 0 &&
+           set(nbd_set_tls_certificates, tls.certificates) &&
+           set(nbd_set_tls_psk_file, tls.psk_path) && set(nbd_set_tls_username, tls.username);
+}
+
+void RemoteConnection::connect(const std::string& uri, const config::RemoteTls& tls) {
     handle_ = nbd_create();
     if (handle_ == nullptr) {
         trouble_ = last_trouble();
@@ -67,7 +80,7 @@ void RemoteConnection::connect(const std::string& uri) {
     nbd_set_uri_allow_local_file(handle_, true);  // For a key file of TLS.
     nbd_set_pread_initialize(handle_, false);
     nbd_add_meta_context(handle_, LIBNBD_CONTEXT_BASE_ALLOCATION);
-    if (nbd_aio_connect_uri(handle_, uri.c_str()) != 0) {
+    if (!set_tls(tls) || nbd_aio_connect_uri(handle_, uri.c_str()) != 0) {
         trouble_ = last_trouble();
         close();
         return;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "config/spec.h"
 #include "dmcore/survey.h"
 
 struct nbd_handle;
@@ -49,8 +50,8 @@ class RemoteConnection {
     RemoteConnection(const RemoteConnection&) = delete;
     RemoteConnection& operator=(const RemoteConnection&) = delete;
 
-    /// Begins to connect to `uri`; only while closed.
-    void connect(const std::string& uri);
+    /// Begins to connect to `uri`, by TLS as `tls` says; only while closed.
+    void connect(const std::string& uri, const config::RemoteTls& tls);
     State state() const noexcept { return state_; }
     /// Of a ready one.
     const RemoteTraits& traits() const noexcept { return traits_; }
@@ -72,6 +73,7 @@ class RemoteConnection {
     void issue_flush(RemoteRequest& request);
 
   private:
+    bool set_tls(const config::RemoteTls& tls);
     void look();
     bool is_over() const noexcept;
     void close() noexcept;

@@ -38,7 +38,7 @@ void RemoteStore::look_after(Way& way) {
         } else if (now >= way.try_at && may_connect(way)) {
             way.trying = true;
             way.began_at = now;
-            connection.connect(spec_.uri);
+            connection.connect(spec_.uri, spec_.tls);
         }
     }
 }

@@ -1,5 +1,6 @@
 #include "bench/client.h"
 
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -52,21 +53,6 @@ int connect_tcp(const std::string& address) {
     return fd;
 }
 
-void send_all(int fd, std::span<const std::byte> bytes) {
-    while (!bytes.empty()) {
-        const ssize_t sent = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-        if (sent < 0) fail("send");
-        bytes = bytes.subspan(static_cast<std::size_t>(sent));
-    }
-}
-
-template <WireType T>
-T receive(int fd) {
-    std::array<std::byte, sizeof(T)> bytes;
-    if (::recv(fd, bytes.data(), bytes.size(), MSG_WAITALL) != sizeof(T)) fail("handshake");
-    return wire_read<T>(bytes);
-}
-
 /// The eight bytes at `at` of the export, which is a multiple of eight.
 std::uint64_t word_at(std::uint64_t at) noexcept {
     return (at + 0x9e3779b97f4a7c15) * 0xbf58476d1ce4e5b9;
@@ -83,6 +69,45 @@ Client::Client(const std::string& address, const std::string& export_name, const
     : workload_(workload), random_(seed), slots_(workload.depth), input_(input_capacity_bytes) {
     fd_ = address.find('/') != std::string::npos ? connect_unix(address) : connect_tcp(address);
     handshake(export_name);
+    ::fcntl(fd_, F_SETFL, O_NONBLOCK);
+}
+
+ssize_t Client::read_some(std::span<std::byte> to) {
+    return tls_ != nullptr ? tls_->read(to) : ::recv(fd_, to.data(), to.size(), 0);
+}
+
+ssize_t Client::write_some(std::span<const std::byte> from) {
+    return tls_ != nullptr ? tls_->write(from)
+                           : ::send(fd_, from.data(), from.size(), MSG_NOSIGNAL);
+}
+
+void Client::send_all(std::span<const std::byte> bytes) {
+    while (!bytes.empty()) {
+        const ssize_t sent = write_some(bytes);
+        if (sent < 0) fail("send");
+        bytes = bytes.subspan(static_cast<std::size_t>(sent));
+    }
+}
+
+template <WireType T>
+T Client::receive() {
+    std::array<std::byte, sizeof(T)> bytes;
+    for (std::size_t done = 0; done < bytes.size();) {
+        const ssize_t got = read_some(std::span(bytes).subspan(done));
+        if (got <= 0) fail("handshake");
+        done += static_cast<std::size_t>(got);
+    }
+    return wire_read<T>(bytes);
+}
+
+void Client::start_tls() {
+    OptionHeader option;
+    option.magic = option_magic;
+    option.option = static_cast<std::uint32_t>(Option::starttls);
+    send_all(wire_bytes(option));
+    const auto reply = receive<OptionReplyHeader>();
+    if (reply.type != static_cast<std::uint32_t>(OptionReply::ack)) fail("STARTTLS");
+    tls_ = std::make_unique<Tls>(fd_, workload_.tls_ca, workload_.tls_suite);
 }
 
 Client::~Client() {
@@ -91,6 +116,7 @@ Client::~Client() {
 
 Client::Client(Client&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)),
+      tls_(std::move(other.tls_)),
       workload_(other.workload_),
       random_(other.random_),
       blocks_(other.blocks_),
@@ -99,18 +125,19 @@ Client::Client(Client&& other) noexcept
       input_(std::move(other.input_)) {}
 
 void Client::handshake(const std::string& export_name) {
-    const auto greeting = receive<Greeting>(fd_);
+    const auto greeting = receive<Greeting>();
     if (greeting.magic != greeting_magic) fail("not an NBD server");
     const bool no_zeroes = (greeting.flags & flag_no_zeroes) != 0;
-    send_all(fd_, wire_bytes(be32{greeting.flags}));
+    send_all(wire_bytes(be32{greeting.flags}));
+    if (!workload_.tls_ca.empty()) start_tls();
     OptionHeader option;
     option.magic = option_magic;
     option.option = static_cast<std::uint32_t>(Option::export_name);
     option.data_bytes = static_cast<std::uint32_t>(export_name.size());
-    send_all(fd_, wire_bytes(option));
-    send_all(fd_, std::as_bytes(std::span(export_name)));
-    const auto reply = receive<ExportNameReply>(fd_);
-    if (!no_zeroes) receive<std::array<std::uint8_t, export_name_zeroes_bytes>>(fd_);
+    send_all(wire_bytes(option));
+    send_all(std::as_bytes(std::span(export_name)));
+    const auto reply = receive<ExportNameReply>();
+    if (!no_zeroes) receive<std::array<std::uint8_t, export_name_zeroes_bytes>>();
     const std::uint64_t area = workload_.area_bytes == 0
                                    ? static_cast<std::uint64_t>(reply.size_bytes)
                                    : workload_.area_bytes;
@@ -169,8 +196,7 @@ void Client::say_goodbye() {
 
 void Client::send() {
     while (sent_ < output_.size()) {
-        const ssize_t sent = ::send(fd_, output_.data() + sent_, output_.size() - sent_,
-                                    MSG_NOSIGNAL | MSG_DONTWAIT);
+        const ssize_t sent = write_some(std::span(output_).subspan(sent_));
         if (sent < 0 && (errno == EAGAIN || errno == EINTR)) break;
         if (sent < 0) fail("send");
         sent_ += static_cast<std::size_t>(sent);
@@ -181,16 +207,23 @@ void Client::send() {
 }
 
 void Client::on_readable(Tally& tally) {
-    const ssize_t got =
-        ::recv(fd_, input_.data() + input_bytes_, input_.size() - input_bytes_, MSG_DONTWAIT);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (got == 0 && done()) return;
+    do {
+        if (!take_received(tally)) return;
+        send();
+    } while (tls_ != nullptr);
+}
+
+/// False: there is nothing now.
+bool Client::take_received(Tally& tally) {
+    const ssize_t got = read_some(std::span(input_).subspan(input_bytes_));
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+    if (got == 0 && done()) return false;
     if (got <= 0) fail("the server has closed the connection");
     input_bytes_ += static_cast<std::size_t>(got);
     const std::size_t taken = take(std::span(input_).first(input_bytes_), now_ns(), tally);
     std::memmove(input_.data(), input_.data() + taken, input_bytes_ - taken);
     input_bytes_ -= taken;
-    send();
+    return true;
 }
 
 std::size_t Client::take(std::span<const std::byte> in, Nanoseconds time, Tally& tally) {

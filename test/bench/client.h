@@ -2,12 +2,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <random>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "bench/histogram.h"
+#include "bench/tls.h"
 #include "server/nbd/wire.h"
 
 namespace bench {
@@ -23,6 +25,8 @@ struct Workload {
     bool sequential = false;
     bool verify = false;           // What is written tells its place; what is read must.
     std::uint64_t area_bytes = 0;  // Of the export, from its start; 0: all of it.
+    std::string tls_ca;            // Certificate of whoever signs the server's; empty: no TLS.
+    std::string tls_suite;         // The only one to be taken; empty: any.
 };
 
 /// What all connections have counted.
@@ -64,6 +68,13 @@ class Client {
     };
 
     void handshake(const std::string& export_name);
+    void start_tls();
+    void send_all(std::span<const std::byte> bytes);
+    template <server::nbd::WireType T>
+    T receive();
+    ssize_t read_some(std::span<std::byte> to);
+    ssize_t write_some(std::span<const std::byte> from);
+    bool take_received(Tally& tally);
     void issue(std::size_t slot, Nanoseconds time);
     void say_goodbye();
     void send();
@@ -72,6 +83,7 @@ class Client {
     void finish(Nanoseconds time, Tally& tally);
 
     int fd_ = -1;
+    std::unique_ptr<Tls> tls_;
     Workload workload_;
     std::mt19937_64 random_;
     std::uint64_t blocks_ = 0;

@@ -109,6 +109,9 @@ Options read(CLI::App& app, int argc, char** argv) {
     app.add_flag("--trim", options.workload.trim, "trims instead of reads and writes");
     app.add_flag("--sequential", options.workload.sequential);
     app.add_flag("--verify", options.workload.verify, "writes tell their place, reads are checked");
+    app.add_option("--tls-ca", options.workload.tls_ca,
+                   "speak TLS 1.3; who signs the server's key");
+    app.add_option("--tls-suite", options.workload.tls_suite, "the only one to be taken");
     app.add_option("--area", options.workload.area_bytes, "use only so much of the export");
     app.add_option("--warmup", options.warmup_seconds);
     app.add_option("--seconds", options.seconds);

@@ -7,8 +7,12 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "interop"))
+import pki  # noqa: E402
 
 AREA_MIB = 256
 SERVER_CORE, LOAD_CORE = "0", "1"
@@ -39,6 +43,17 @@ control: {{ unix: {folder}/control }}
 """
 
 
+# Clients may come without, too, to fill it.
+TLS_TABLE = """version: 1
+shards: 1
+stores: {{ whole: {{ type: memory, size: {mib}MiB }} }}
+devices: {{ linear: {{ table: [ {{ target: linear, args: {{ device: whole }} }} ] }} }}
+exports: {{ linear: linear }}
+listen: [ "unix:{folder}/dmnbd-tls" ]
+control: {{ unix: {folder}/control-tls }}
+tls: {{ cert: {folder}/pki/server-cert.pem, key: {folder}/pki/server-key.pem }}
+"""
+
 # It listens on TCP as well, whatever it is told.
 NBD_SERVER = """[generic]
 unixsock = {folder}/nbd-server
@@ -61,7 +76,8 @@ class Servers:
     def __init__(self, folder, build):
         self.folder, self.build = folder, build
         # Of the servers that are dmnbd, by name. Each listens on the socket of that name.
-        self.tables = {"dmnbd": TABLE.format(folder=folder, mib=AREA_MIB, leg=AREA_MIB // 4)}
+        self.tables = {"dmnbd": TABLE.format(folder=folder, mib=AREA_MIB, leg=AREA_MIB // 4),
+                       "dmnbd-tls": TLS_TABLE.format(folder=folder, mib=AREA_MIB)}
         self.running = {}
         self.filled = set()
 
@@ -78,6 +94,8 @@ class Servers:
 
     def command(self, program):
         path, image = self.folder / program, self.folder / "image"
+        if program.endswith("-tls") and not (self.folder / "pki").exists():
+            pki.make(self.folder / "pki")
         if program in self.tables:
             table = self.folder / f"{program}.yaml"
             table.write_text(self.tables[program])
@@ -92,6 +110,8 @@ class Servers:
         return {
             "floor": [self.build / "test/floor", path, str(AREA_MIB)],
             "nbdkit-memory": ["nbdkit", "-f", "-U", path, "memory", f"{AREA_MIB}M"],
+            "nbdkit-tls": ["nbdkit", "-f", "-U", path, "--tls=on",
+                           f"--tls-certificates={self.folder}/pki", "memory", f"{AREA_MIB}M"],
             "nbdkit-file": ["nbdkit", "-f", "-U", path, "file", image],
             "qemu-nbd": ["qemu-nbd", "-t", "-f", "raw", "-e", "64", "-x", "", "-k", path, image],
         }[program]
@@ -134,7 +154,8 @@ class Servers:
     def load(self, server, workload, seconds):
         if workload.fio:
             return self.fio(server, workload.fio, seconds)
-        return self.run(server, workload.load + ["--seconds", str(seconds)])
+        words = [word.format(folder=self.folder) for word in workload.load]
+        return self.run(server, words + ["--seconds", str(seconds)])
 
     def run(self, server, words, cores=LOAD_CORE):
         program, export = self.place(server)

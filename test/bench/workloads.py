@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 LINEAR, STACK, FILES = "dmnbd/linear", "dmnbd/stack", "dmnbd/files"
 MEMORY, FILE, QEMU, FLOOR = "nbdkit-memory", "nbdkit-file", "qemu-nbd", "floor"
 NBD_SERVER = "nbd-server/image"
+TLS, KIT_TLS = "dmnbd-tls/linear", "nbdkit-tls"
 
 
 @dataclass
@@ -41,6 +42,8 @@ def load(text):
 
 DEEP = "depth=32 connections=1"
 LARGE = "bytes=1048576 depth=4 sequential"
+# Both have the same certificate, and speak the suite that GnuTLS clients prefer.
+SECURE = "bytes=65536 depth=16 tls-ca={folder}/pki/ca-cert.pem tls-suite=TLS_AES_256_GCM_SHA384"
 
 # "stack" is linear over flakey (always up) over a 4-way stripe of 64 KiB, with statistics.
 WORKLOADS = [
@@ -66,6 +69,10 @@ WORKLOADS = [
              [Bar(FILE, 0.95)], load(LARGE + " write=100"), figure="mib_per_s"),
     Workload("depth-1", "4 KiB random read, depth 1, memory, stack", STACK,
              [at_most(FLOOR, 1.3, "p50_us")], load("depth=1"), figure="p50_us"),
+    Workload("tls-read", "64 KiB random read by TLS 1.3, depth 16, memory, one linear", TLS,
+             [Bar(KIT_TLS, 1.3)], load(SECURE), figure="mib_per_s"),
+    Workload("tls-write", "64 KiB random write by TLS 1.3, depth 16, memory, one linear", TLS,
+             [Bar(KIT_TLS, 1)], load(SECURE + " write=100"), figure="mib_per_s"),
     Workload("fio", "fio's nbd engine, 4 KiB random read, depth 32, stack over files", FILES,
              [Bar(FILE, 1), Bar(QEMU, 1)],
              fio=["--rw=randread", "--bs=4k", "--iodepth=32", "--size=256m"]),

@@ -48,6 +48,25 @@ pieces = {}
 h.pread_structured(MIB, at, lambda data, offset, *_: pieces.update({offset: bytes(data)}))
 assert b"".join(pieces[offset] for offset in sorted(pieces)) == h.pread(MIB, at)
 
+# Hints and questions, with every flag.
+h.cache(MIB, at)
+about = nbd.NBD()
+about.add_meta_context("base:allocation")
+about.add_meta_context("x-dmnbd:map")
+about.connect_uri(h.get_uri())
+told = {}
+for flags in (0, nbd.CMD_FLAG_REQ_ONE):
+    about.block_status(MIB, at, lambda name, _, entries, __: told.update({(name, flags): entries}), flags)
+assert sorted(told) == sorted((name, flags) for name in ("base:allocation", "x-dmnbd:map")
+                              for flags in (0, nbd.CMD_FLAG_REQ_ONE))
+assert all(len(told[name, nbd.CMD_FLAG_REQ_ONE]) == 2 for name in ("base:allocation", "x-dmnbd:map"))
+if h.can_fast_zero():
+    try:
+        h.zero(4096, at, nbd.CMD_FLAG_FAST_ZERO)
+    except nbd.Error as error:
+        assert error.errnum == errno.ENOTSUP, error
+about.shutdown()
+
 # Bad requests have their own errors, and do the connection no harm.
 fails(errno.EINVAL, h.pread, 512, 100)
 fails(errno.EINVAL, h.pread, 100, 512)

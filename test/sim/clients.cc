@@ -52,7 +52,8 @@ Clients::Clients(dmcore::Random& random, Trace& trace, Machine& machine, const S
       direct_(requests_max),
       values_(request_sectors_max) {
     for (unsigned i = 0; i < machine.shards(); ++i) {
-        buffers_.push_back(std::make_unique<nbd::Buffers>(shard_buffer_bytes));
+        buffers_.push_back(
+            std::make_unique<nbd::Buffers>(shard_buffer_bytes, shard_buffer_bytes / 4 * 3));
         resources_.push_back(
             std::make_unique<nbd::SessionResources>(machine.agenda(i), *buffers_[i]));
     }

@@ -41,6 +41,7 @@ std::uint64_t stamp_of(const Trace& trace, const std::byte* sector) {
 }
 
 void stamp(std::byte* sector, std::uint64_t value) noexcept {
+    std::memset(sector, 0, sector_bytes);  // Whether a sector is zero is told to clients.
     std::memcpy(sector, &value, sizeof value);
     std::memcpy(sector + sector_bytes - sizeof value, &value, sizeof value);
 }

@@ -68,13 +68,13 @@ struct FakeLive : server::Live {
                   .read_only = false,
                   .description = "",
                   .connections = 2,
-                  .offers = {.all = {{"flush", true, "a flush reaches the caches of img0"},
-                                     {"fua", true, "so it is"},
-                                     {"multi_conn", true, "one cache"},
-                                     {"trim", false, "not of ram0"},
-                                     {"zero", true, ""},
-                                     {"fast_zero", false, "\x1b"}},
-                             .stores = {"img0", "ram0"}},
+                  .features = {.all = {{"flush", true, "a flush reaches the caches of img0"},
+                                       {"fua", true, "so it is"},
+                                       {"multi_conn", true, "one cache"},
+                                       {"trim", false, "not of ram0"},
+                                       {"zero", true, ""},
+                                       {"fast_zero", false, "\x1b"}},
+                               .stores = {"img0", "ram0"}},
                   .requests = {}};
         all[1].name = all[1].device = "remote";
         all[1].size_bytes = 1U << 29;
@@ -88,6 +88,7 @@ struct FakeLive : server::Live {
                 {2, "unix", "remote", 0, true},
                 {7, "evil\x1b[2J", std::nullopt, 0, false}};
     }
+    server::MemoryInfo memory() override { return {4096, 1U << 30, 3}; }
     bool drop_client(std::uint64_t id) override {
         const std::lock_guard lock(mutex_);
         steps_.push_back("drop " + std::to_string(id));

@@ -63,7 +63,8 @@ TEST_CASE("metrics: what the program knows of devices, exports and stores is the
     FakeLive live;
     const std::string text = metrics_text(live, nullptr);
     for (const char* line :
-         {"dmnbd_export_connections{export=\"\"} 2",
+         {"dmnbd_buffer_bytes 4096", "dmnbd_memory_budget_bytes 1073741824", "dmnbd_connections 3",
+          "dmnbd_export_connections{export=\"\"} 2",
           "dmnbd_device_ios_total{device=\"flaky\",op=\"read\"} 5",
           "dmnbd_device_bytes_total{device=\"flaky\",op=\"write\"} 8192",
           "dmnbd_device_io_duration_seconds_sum{device=\"flaky\",op=\"read\"} 9e-07",

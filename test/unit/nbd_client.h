@@ -115,9 +115,11 @@ struct Reply {
 /// One connection in its handshake, with a client that has sent its flags.
 class Client {
   public:
-    explicit Client(const Exports& exports, std::uint32_t flags = 3) : handshake(exports) {
+    explicit Client(const Exports& exports, std::uint32_t flags = 3, TlsMode tls = TlsMode::off)
+        : handshake(exports, tls) {
         send(u32(flags));
     }
+    Client(const Exports& exports, TlsMode tls) : Client(exports, 3, tls) {}
 
     /// Hands `bytes` to the server in one piece and keeps what it says. Returns the bytes it took.
     std::size_t send(std::string_view bytes) {
@@ -163,6 +165,7 @@ class Client {
 
     bool negotiating() const { return handshake.state() == Handshake::State::negotiating; }
     bool dropped() const { return handshake.state() == Handshake::State::dropped; }
+    bool starting_tls() const { return handshake.state() == Handshake::State::starting_tls; }
     bool in_transmission() const { return handshake.state() == Handshake::State::transmission; }
 
     Handshake handshake;

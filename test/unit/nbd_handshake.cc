@@ -172,7 +172,7 @@ TEST_CASE("H18: options without data refuse data and stay in step") {
 TEST_CASE("X1: STARTTLS is refused and harms nothing") {
     // It is what clients try first, before they fall back. Abuse case 16.
     const Exports exports = two_exports();
-    Client client(exports);
+    Client client(exports, TlsMode::absent);
     client.send(option(Option::starttls) + option(Option::structured_reply) +
                 option(Option::go, info_data("disk")));
     const auto replies = client.replies();

@@ -1,5 +1,6 @@
 // A store of type nbd over a server of ours, in one process: for the sanitizers. Other servers,
 // kills and fio are test/interop/remote's.
+#include "unit/scripted_remote.h"
 #include "unit/served.h"
 
 using server::nbd::Command;
@@ -114,6 +115,49 @@ TEST_CASE_FIXTURE(Remote,
     near.apply(near_text(", connections: 2, timeout: 5s"));
     CHECK(near.read("disk", 3) == std::string(512, 'b'));
     CHECK(near.apply(near_text(", connections: 2, timeout: 5s")).changes.empty());
+}
+
+TEST_CASE_FIXTURE(
+    Remote, "remote: a write answered right before the connection ends counts as lost with it") {
+    // It once counted only after the loss, so that the next flush called it durable.
+    far.reset();
+    ScriptedRemote remote(folder / "far.sock", [](Command command, unsigned connection) {
+        return ScriptedRemote::Answer{0, command == Command::write && connection == 1};
+    });
+    Served near(near_text());
+    CHECK(near.write("disk", 0, 'a'));
+    CHECK(Served::within(std::chrono::seconds(5),
+                         [&] { return remote.connections() == 2 && connected(near); }));
+    Client client(near.socket, "disk");
+    CHECK(flush(client) == 5);
+    CHECK(flush(client) == 0);
+}
+
+TEST_CASE_FIXTURE(Remote, "remote: a flush of what an absent one may have lost does not succeed") {
+    far.reset();
+    ScriptedRemote remote(folder / "far.sock", [](auto...) { return ScriptedRemote::Answer{}; });
+    Served near(near_text(", reconnect: 0s"));
+    Client client(near.socket, "disk");
+    CHECK(flush(client) == 0);
+    CHECK(near.write("disk", 0, 'a'));
+    remote.leave();
+    CHECK(Served::within(std::chrono::seconds(5), [&] { return !connected(near); }));
+    CHECK(flush(client) == 5);
+    CHECK(flush(client) == 5);
+    CHECK(near.running->drain(std::chrono::seconds(1)) == server::Drained::not_durable);
+    near.running.reset();
+}
+
+TEST_CASE_FIXTURE(Remote, "remote: one that says it shuts down is left, and asked again") {
+    // Its connection may stay open for long, and answer everything so.
+    far.reset();
+    ScriptedRemote remote(folder / "far.sock", [](Command, unsigned connection) {
+        return ScriptedRemote::Answer{connection == 1 ? 108U : 0U, false};
+    });
+    Served near(near_text());
+    CHECK(near.write("disk", 0, 'a'));
+    CHECK(remote.connections() == 2);
+    CHECK(store_of(near).errors == 0);
 }
 
 #else

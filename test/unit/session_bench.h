@@ -16,7 +16,7 @@ struct Bench {
     stack::World world;
     stack::Probe& d = world.probe("d", 1 << 20);
     dmcore::MappedDevice& device;
-    Buffers buffers{server::limits::shard_buffer_bytes};
+    Buffers buffers{server::limits::shard_buffer_bytes, server::limits::shard_buffer_bytes_tight};
     SessionResources resources{world.agenda(0), buffers};
     int wakes = 0;
     Terms terms;

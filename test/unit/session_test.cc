@@ -96,6 +96,45 @@ TEST_CASE("session: without buffers it reads no further, and goes on when one is
     CHECK(bench.output().substr(0, 16) == bench.simple(1, 0));
 }
 
+TEST_CASE("session: when buffers are tight what is large waits, what is small goes on (23, 24)") {
+    Bench bench;
+    constexpr std::size_t tight = server::limits::shard_buffer_bytes_tight;
+    std::byte* held = bench.buffers.take(tight / 3 * 2);
+    std::byte* more = bench.buffers.take(tight / 3 - 4096);
+    REQUIRE(more != nullptr);
+    CHECK(bench.buffers.tight());
+    bench.buffers.give(more, tight / 3 - 4096);
+    CHECK_FALSE(bench.buffers.tight());
+    CHECK(bench.buffers.fits(server::nbd::payload_bytes_max));
+    more = bench.buffers.take(tight / 3);
+    bench.feed(bench.request(Command::write, 1, 0, 1 << 20) + "x");
+    CHECK_FALSE(bench.session->may_read());
+    CHECK_FALSE(bench.session->awaits_payload());  // The client can't help it.
+    bench.buffers.give(more, tight / 3);
+    CHECK(bench.session->may_read());
+    bench.feed(std::string(1 << 20, 'x'));
+    CHECK(bench.output() == bench.simple(1, 0));
+    more = bench.buffers.take(tight / 3);
+    bench.feed(bench.request(Command::write, 2, 0, 4096));
+    CHECK(bench.session->awaits_payload());
+    bench.feed(std::string(4096, 'x'));
+    CHECK_FALSE(bench.session->awaits_payload());
+    CHECK(bench.output() == bench.simple(2, 0));
+    bench.buffers.give(more, tight / 3);
+    bench.buffers.give(held, tight / 3 * 2);
+}
+
+TEST_CASE("session: who waits for a device owes nothing, whatever it has asked for (35)") {
+    Bench bench;
+    bench.d.decide = [](const dmcore::Bio&) { return Probe::Answer::keep; };
+    bench.feed(bench.request(Command::write, 1, 0, 512) + std::string(512, 'x') +
+               bench.request(Command::read, 2, 0, 512));
+    CHECK(bench.session->in_flight() == 2);
+    CHECK_FALSE(bench.session->awaits_payload());
+    bench.d.finish_kept();
+    CHECK(bench.output().size() == 16 + 16 + 512);
+}
+
 TEST_CASE(
     "session: a request that is refused is answered in place, its payload thrown away (T6..T9)") {
     Bench bench;
@@ -108,6 +147,15 @@ TEST_CASE(
     CHECK(bench.d.seen.size() == 1);
 }
 
+TEST_CASE("session: nothing waits to be taken behind a DISC") {
+    // It once stayed decided: a shard whose client did not read came back to it for ever.
+    Bench bench;
+    bench.feed(bench.request(Command::read, 1, 0, 4096) +
+               bench.request(Command::disconnect, 2, 0, 0));
+    CHECK(bench.session->leaving());
+    CHECK_FALSE(bench.session->waits());
+}
+
 TEST_CASE("session: DISC answers what is in flight and ignores what follows (E2, E4, 32)") {
     Bench bench;
     bench.d.decide = [](const dmcore::Bio&) { return Probe::Answer::keep; };
@@ -116,6 +164,7 @@ TEST_CASE("session: DISC answers what is in flight and ignores what follows (E2,
                bench.request(Command::trim, 2, 0, 512) + "junk");
     CHECK(bench.session->leaving());
     CHECK_FALSE(bench.session->idle());
+    CHECK_FALSE(bench.session->waits());  // Or its shard would come back to it for ever.
     bench.d.finish_kept();
     CHECK(bench.output().size() == 16 + 512);
     CHECK(bench.session->idle());

@@ -1,4 +1,4 @@
-#include "server/offers.h"
+#include "server/features.h"
 
 #include <functional>
 
@@ -50,7 +50,7 @@ std::string why_not(const StoreWalk& live, const Holds& can) {
 
 }  // namespace
 
-Offers offers_of(const Export& served, unsigned shard) {
+Features features_of(const Export& served, unsigned shard) {
     const nbd::ExportInfo info = served.info(shard);
     dmcore::Lane& lane = served.device().mapped.lane(shard);
     const StoreWalk live = walk_down(lane, StoreWalk::Of::live);
@@ -61,8 +61,8 @@ Offers offers_of(const Export& served, unsigned shard) {
     const bool zero = info.can_zero && !info.read_only;
     const bool fast_zero = zero && info.fast_zero;
     const bool trim = info.can_trim && !info.read_only;
-    Offers offers;
-    offers.all = {
+    Features features;
+    features.all = {
         {"flush", info.can_flush, flush},
         {"fua", info.can_fua, "a write that asks for it is flushed in its store before its answer"},
         {"multi_conn", info.can_multi_conn,
@@ -77,8 +77,8 @@ Offers offers_of(const Export& served, unsigned shard) {
          : fast_zero    ? "all stores give space back rather than write"
                         : why_not(live, fast)},
     };
-    for (const auto& found : live.stores()) offers.stores.push_back(found.store->name());
-    return offers;
+    for (const auto& found : live.stores()) features.stores.push_back(found.store->name());
+    return features;
 }
 
 }  // namespace server
