@@ -18,7 +18,7 @@ class Linear final : public Target {
 
     Mapped map(Clone& clone) noexcept override {
         clone.lower = lower_;
-        clone.iter.sector += start_;
+        if (clone.op != Op::flush) clone.iter.sector += start_;
         return Mapped::remapped;
     }
 
