@@ -46,6 +46,10 @@ inline constexpr std::size_t handlers_per_turn = 256;
 /// How often one turn answers what it has and takes up more of what it has received, before the
 /// shard looks at everything else: what a client has sent ahead may be thousands of requests.
 inline constexpr std::size_t rounds_per_turn = 4;
+/// How long a shard looks for what comes next before it sleeps, and how often in a row it must have
+/// come within that time for the shard to do so.
+inline constexpr std::chrono::microseconds spin_time{50};
+inline constexpr unsigned short_waits_to_spin = 8;
 /// Turns of busy connections alone, before a shard looks at everything else.
 inline constexpr std::size_t looks_in_a_row = 8;
 /// Receive calls that throw away what a client sent behind its end, before its socket is closed.

@@ -66,12 +66,25 @@ void Shard::loop() {
             continue;
         }
         looks = 0;
-        if (!busy && !left) io_.run_one();  // The only place that sleeps.
+        if (!busy && !left) wait();
         // Bounded: a client that always has more to send must not keep the turn from its end.
         for (std::size_t i = 0; i < limits::handlers_per_turn && io_.poll_one() != 0; ++i) {
         }
         finish_turn();
     }
+}
+
+void Shard::wait() {
+    const dmcore::Time began = clock_time();
+    dmcore::Time spent{0};
+    bool found = false;
+    while (!found && patience_.spins() && spent < limits::spin_time) {
+        found = io_.poll_one() != 0;
+        spent = clock_time() - began;
+    }
+    if (found) return;
+    io_.run_one();  // The only place that sleeps.
+    patience_.waited(clock_time() - began);
 }
 
 /// Do connections that were busy in the last turn go on without being waited for? That spares the

@@ -15,6 +15,7 @@
 #include "dmcore/clock.h"
 #include "server/limits.h"
 #include "server/nbd/session.h"
+#include "server/net/patience.h"
 #include "server/net/tls_scratch.h"
 #include "server/stores/inbox.h"
 #include "server/stores/ring.h"
@@ -100,6 +101,7 @@ class Shard final : public dmcore::Clock, public Inbox {
 
   private:
     void loop();
+    void wait();
     bool look();
     void finish_turn();
     void wait_for_posts();
@@ -122,6 +124,7 @@ class Shard final : public dmcore::Clock, public Inbox {
     mutable dmcore::Time now_{};
     mutable bool slept_ = true;  // Since now_ was read.
     bool stopping_ = false;
+    Patience patience_;
 
     std::set<std::pair<dmcore::Time, dmcore::Timer*>> timers_;
     asio::steady_timer timer_;
