@@ -56,7 +56,7 @@ class Served {
     stack::Probe& d_ = world_.probe("d", traffic_sectors);
     stack::Probe& e_ = world_.probe("e", traffic_sectors);
     dmcore::MappedDevice& device_;
-    unsigned table_;
+    std::size_t table_;
     server::nbd::Buffers buffers_{budget_bytes, budget_bytes / 4 * 3};
     server::nbd::SessionResources resources_{world_.agenda(0), buffers_};
     server::nbd::RequestCounts counts_;
