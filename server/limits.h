@@ -39,8 +39,11 @@ inline constexpr std::size_t loans_per_shard = 1024;
 /// What a connection may have beside the data of its requests: what was received and can't be taken
 /// yet, its requests themselves, before them its options and their replies, and all of TLS.
 inline constexpr std::size_t connection_overhead_bytes = 768U << 10;
-/// What one receive call takes at most beyond the payload it is in.
+/// What one receive call takes at most beyond the payload it is in: decrypted, and in plaintext.
+/// Less of that is better: it is still in the cache when it is taken up, and the client hears the
+/// first answers while the rest is worked off.
 inline constexpr std::size_t receive_bytes = 256U << 10;
+inline constexpr std::size_t plain_receive_bytes = 64U << 10;
 /// What one turn of a shard takes up before it works off what it has.
 inline constexpr std::size_t handlers_per_turn = 256;
 /// How often one turn answers what it has and takes up more of what it has received, before the

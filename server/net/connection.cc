@@ -142,7 +142,8 @@ bool Connection::look() {
 bool Connection::receive() {
     const std::span<std::byte> room =
         session_ == nullptr ? std::span<std::byte>{} : session_->payload_room();
-    const std::span<std::byte> scratch = shard_.receive_buffer();
+    const std::span<std::byte> scratch = shard_.receive_buffer().first(
+        tls_ == nullptr ? limits::plain_receive_bytes : limits::receive_bytes);
     std::array<iovec, 2> pieces{{{room.data(), room.size()}, {scratch.data(), scratch.size()}}};
     const ssize_t got = read_some(pieces);
     if (would_block(got)) return false;
