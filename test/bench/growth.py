@@ -88,7 +88,7 @@ def idle(run):
 
 def shards(run):
     cores = {"cores": "0,1"}
-    words = load(f"connections=4 depth=4 bytes={PARTS * ROW_SECTORS * SECTOR}") + ["--trim"]
+    words = load(f"connections=4 depth=4 bytes={PARTS * ROW_SECTORS * SECTOR}") + ["--trim", "--sleep"]
     for number in (1, 2):
         run.start(f"shards-{number}", number, rows=32 * PARTS, **cores)
     ratio = run.in_turn("trims/s", {

@@ -25,6 +25,7 @@ struct Options {
     std::string export_name;
     unsigned connections = 1;
     bench::Workload workload;
+    bool sleeps = false;
     double warmup_seconds = 0.3;
     double seconds = 2;
     std::uint64_t requests = UINT64_MAX;
@@ -48,7 +49,8 @@ Nanoseconds cpu_time_ns(int pid) {
 /// Serves the connections' sockets on one thread.
 class Loop {
   public:
-    explicit Loop(const Options& options) : epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
+    explicit Loop(const Options& options)
+        : epoll_(::epoll_create1(EPOLL_CLOEXEC)), wait_ms_(options.sleeps ? 100 : 0) {
         for (unsigned i = 0; i < options.connections; ++i) {
             clients_.emplace_back(options.address, options.export_name, options.workload,
                                   options.seed + i);
@@ -65,7 +67,7 @@ class Loop {
         std::array<epoll_event, 64> events;
         while (now_ns() < until && tally.requests < requests) {
             const int count =
-                ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 100);
+                ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), wait_ms_);
             for (int i = 0; i < count; ++i) {
                 const epoll_event& event = events[static_cast<std::size_t>(i)];
                 auto& client = *static_cast<Client*>(event.data.ptr);
@@ -95,6 +97,8 @@ class Loop {
     }
 
     const int epoll_;
+    const int
+        wait_ms_;  // To be woken costs more than most requests, and would be most of a figure.
     std::deque<Client> clients_;
 };
 
@@ -113,6 +117,8 @@ Options read(CLI::App& app, int argc, char** argv) {
                    "speak TLS 1.3; who signs the server's key");
     app.add_option("--tls-suite", options.workload.tls_suite, "the only one to be taken");
     app.add_option("--area", options.workload.area_bytes, "use only so much of the export");
+    app.add_flag("--sleep", options.sleeps,
+                 "while there are no replies; else it polls, which needs a core of its own");
     app.add_option("--warmup", options.warmup_seconds);
     app.add_option("--seconds", options.seconds);
     app.add_option("--requests", options.requests, "stop after so many, whatever time it takes");
