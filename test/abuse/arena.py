@@ -28,12 +28,15 @@ stores:
   ram: { type: memory, size: 64MiB }
   other: { type: memory, size: 64MiB }
   img: { type: file, path: disk.img, size: 64MiB, create: true }
+  even: { type: memory, size: 2GiB }
+  odd: { type: memory, size: 2GiB }
 devices:
   disk: { table: [ { target: linear, args: { device: ram } } ] }
   calm: { table: [ { target: linear, args: { device: other } } ] }
   gate: { table: [ { target: linear, args: { device: other } } ] }
   filed: { table: [ { target: linear, args: { device: img } } ] }
   ends: { table: [ { target: linear, args: { device: other } } ] }
+  stripes: { table: [ { target: striped, args: { chunk: 4KiB, devices: [even, odd] } } ] }
   slow: { table: [ { target: delay, args: { device: other, delay: 300ms } } ] }
 exports:
   "": disk
@@ -44,10 +47,11 @@ exports:
   ends: ends
   filed: filed
   slow: slow
+  stripes: stripes
 listen: [ "unix:nbd.sock", "tcp://127.0.0.1:0" ]
 reload: { drain: 2s }
 """
-EXPORTS = 8
+EXPORTS = 9
 
 
 class Control(http.client.HTTPConnection):

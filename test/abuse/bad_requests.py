@@ -10,6 +10,8 @@ from registry import case
 from wire import *  # pylint: disable=wildcard-import,unused-wildcard-import
 
 PAYLOAD_MAX = 32 * MIB
+MAP_CONTEXT = b"x-dmnbd:map"
+STRIPES_SIZE, STRIPE_CHUNK = 4096 * MIB, 4 * KIB
 
 
 def device_ios(attack, device):
@@ -156,14 +158,14 @@ def flush_with_range(attack):
     return "EINVAL; accepted"
 
 
-def with_context(attack):
+def with_context(attack, name=b"filed", context=CONTEXT):
     """A peer that has chosen a context, in transmission; None: the server has none."""
     peer = attack.peer()
     expect(peer.ask(option(OPT_STRUCTURED)) == ACK, "STRUCTURED_REPLY is refused")
-    peer.send(meta(b"filed", (CONTEXT,)))
+    peer.send(meta(name, (context,)))
     kind, contexts = answer(peer, OPT_SET_META)
     expect(kind == ACK, f"SET_META_CONTEXT is answered with {kind:#x}")
-    peer.enter(b"filed")
+    peer.enter(name)
     return peer, contexts
 
 
@@ -178,21 +180,35 @@ def block_status(peer, at, length, flags=0):
 
 
 def expect_extents(peer, writer):
-    """Holes and data by turns, as many as there can be; all of it is told, bit by bit."""
+    """Holes and data by turns, as many as there can be."""
     for at in range(0, SIZE, 8192):
         writer.send(request(WRITE, at, 4096, at) + b"x" * 4096)
         if at % MIB == 0:
             for _ in range(at // 8192 - max(0, at - MIB) // 8192):
                 expect(writer.reply()[0] == 0, "a write fails")
+    return walk(peer, SIZE)
+
+
+def walk(peer, size):
+    """All of it is told, bit by bit: (extents, replies)."""
     at = replies = extents = 0
-    while at < SIZE:
-        found = block_status(peer, at, SIZE - at)
+    while at < size:
+        found = block_status(peer, at, min(size - at, 0xFFFFFE00))
         expect(isinstance(found, list) and found, f"BLOCK_STATUS at {at}: {found}")
         expect(all(length > 0 for length, _ in found), "an empty extent")
         at += sum(length for length, _ in found)
         replies, extents = replies + 1, extents + len(found)
-        expect(at <= SIZE, "an extent past the end")
-    return f"{extents} extents in {replies} replies"
+        expect(at <= size, "an extent past the end")
+    return extents, replies
+
+
+def expect_million(attack):
+    """A stripe: each chunk of it lies on another store than the one before."""
+    peer, _ = with_context(attack, b"stripes", MAP_CONTEXT)
+    with peer:
+        extents, replies = walk(peer, STRIPES_SIZE)
+    expect(extents == STRIPES_SIZE // STRIPE_CHUNK, f"{extents} extents of chunks")
+    return f"{extents} in {replies}"
 
 
 @case(31, "BLOCK_STATUS of everything, without a context, over many extents", grows_mib=32)
@@ -210,5 +226,6 @@ def all_status(attack):
                 expect(error == errno.EINVAL, f"BLOCK_STATUS of {length} at {at}: {error}")
             if contexts and number == 0:
                 with attack.peer(b"filed") as writer:
-                    figures = expect_extents(peer, writer)
+                    extents, replies = expect_extents(peer, writer)
+                figures = f"{extents} extents in {replies} replies, {expect_million(attack)}"
     return f"EINVAL; {figures}"
