@@ -19,6 +19,10 @@ namespace {
 using config::TlsSpec;
 using config::TlsTrouble;
 
+/// Those that TlsRecords knows, whatever the system's configuration allows besides.
+constexpr const char* suites =
+    "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256";
+
 /// For PSK, whose keys go with SHA-256: a client that prefers a suite with another hash would be
 /// left without a key, and where there is a certificate, be asked to take that.
 constexpr const char* psk_suites =
@@ -161,6 +165,7 @@ TlsContext::TlsContext(const TlsSpec& spec) : loaded_(std::make_unique<Loaded>()
     SSL_CTX_set_session_id_context(context, name, sizeof name);
     SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
     SSL_CTX_set_default_passwd_cb(context, no_passphrase);
+    if (SSL_CTX_set_ciphersuites(context, suites) != 1) throw std::bad_alloc();
     SSL_CTX_set_keylog_callback(context, keep_secret);
     use_certificate(context, spec);
     use_authorities(context, spec);

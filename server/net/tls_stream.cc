@@ -28,6 +28,12 @@ std::string reason() {
     return "TLS: " + std::string(text == nullptr ? "no reason is known" : text);
 }
 
+/// A client may have asked for less than there can be (RFC 6066, 4).
+std::size_t record_bytes_max(const SSL* ssl) {
+    const unsigned code = SSL_SESSION_get_max_fragment_length(SSL_get_session(ssl));
+    return code == 0 ? limits::tls_record_bytes : std::size_t{256} << code;
+}
+
 }  // namespace
 
 /// OpenSSL's way to the socket: by the scratch of the shard, so that one system call serves many
@@ -218,9 +224,10 @@ std::size_t TlsStream::seal_all(std::span<const iovec> pieces) {
     for (const iovec& piece : pieces) left += piece.iov_len;
     left = std::min(left, limits::tls_batch_bytes);
     const std::size_t taken = left;
+    const std::size_t most = record_bytes_max(ssl_.get());
     std::span<const std::byte> rest;
     while (left > 0) {
-        std::size_t missing = std::min(left, limits::tls_record_bytes);
+        std::size_t missing = std::min(left, most);
         left -= missing;
         std::byte* const to = scratch_.encrypted.data() + scratch_.encrypted_bytes;
         bool good = records_->begin(to, missing);

@@ -267,6 +267,18 @@ TEST_CASE("each suite of TLS 1.3 is understood, by records full and short") {
     }
 }
 
+TEST_CASE("a client that wants small records gets them") {
+    for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+        Pair pair(version);
+        SSL_set_tlsext_max_fragment_length(pair.client, TLSEXT_max_fragment_length_1024);
+        pair.shake_hands();
+        const std::string data = noise(100000);
+        const iovec piece{const_cast<char*>(data.data()), data.size()};
+        CHECK(pair.server->write({&piece, 1}) == 100000);
+        CHECK(pair.client_read() == data);
+    }
+}
+
 TEST_CASE("a client that makes TLS talk and does not listen is given up") {
     Pair pair;
     pair.shake_hands();
