@@ -82,6 +82,11 @@ class Session {
     /// A request has been received and waits for a bound: feed even nothing once may_read().
     bool waits() const noexcept { return decided_; }
 
+    /// The first bytes of a request that has not arrived whole.
+    std::span<const std::byte> begun_header() const noexcept {
+        return std::span(header_).first(header_bytes_);
+    }
+
     /// The client has announced a payload and has to send it; nothing of ours is in its way.
     bool awaits_payload() const noexcept { return receiving_ != nullptr && wanted_bytes_ == 0; }
 

@@ -337,28 +337,30 @@ bool Connection::hung_up() {
     return !ends_with_disconnect();
 }
 
-/// Is the last thing that the client sent a DISC? Then it may have closed its half on purpose. What
-/// is still in the socket came behind unread_; through TLS it can't be looked at without being
-/// taken.
+/// Is the last thing that the client sent a DISC? Then it may have closed its half on purpose. It
+/// may have come in parts: to the session, to unread_, and to the socket. Through TLS what is there
+/// can't be looked at without being taken.
 bool Connection::ends_with_disconnect() {
     const std::span<std::byte> scratch = shard_.receive_buffer();
     int waiting = 0;
     if (::ioctl(socket_.native_handle(), FIONREAD, &waiting) != 0) return false;
-    if (waiting == 0) return nbd::ends_with_disconnect(unread(), session_->form());
-    const auto bytes = static_cast<std::size_t>(waiting);
+    auto bytes = static_cast<std::size_t>(waiting);
     if (bytes > scratch.size()) return false;
-    if (tls_ == nullptr) {
-        if (::recv(socket_.native_handle(), scratch.data(), bytes, MSG_PEEK | MSG_DONTWAIT) !=
-            waiting) {
-            return false;
+    if (tls_ != nullptr) {
+        const iovec room{scratch.data(), scratch.size()};
+        for (ssize_t got; (got = tls_->read({&room, 1})) > 0;) {
+            unread_.insert(unread_.end(), scratch.begin(), scratch.begin() + got);
         }
-        return nbd::ends_with_disconnect(scratch.first(bytes), session_->form());
+        bytes = 0;
+    } else if (bytes > 0 && ::recv(socket_.native_handle(), scratch.data(), bytes,
+                                   MSG_PEEK | MSG_DONTWAIT) != waiting) {
+        return false;
     }
-    const iovec room{scratch.data(), scratch.size()};
-    for (ssize_t got; (got = tls_->read({&room, 1})) > 0;) {
-        unread_.insert(unread_.end(), scratch.begin(), scratch.begin() + got);
-    }
-    return nbd::ends_with_disconnect(unread(), session_->form());
+    const auto begun = session_->begun_header();
+    std::vector<std::byte> all(begun.begin(), begun.end());
+    all.insert(all.end(), unread().begin(), unread().end());
+    all.insert(all.end(), scratch.begin(), scratch.begin() + static_cast<std::ptrdiff_t>(bytes));
+    return nbd::ends_with_disconnect(all, session_->form());
 }
 
 void Connection::on_hangup() {

@@ -75,6 +75,26 @@ TEST_CASE_FIXTURE(Server,
     CHECK(client.at_end());
 }
 
+TEST_CASE_FIXTURE(Server, "live: so it is if the DISC comes in two parts") {
+    Client client(socket, "good");
+    constexpr std::uint32_t bytes = 65536;  // More than fits the socket until they are read.
+    std::string all;
+    for (std::uint64_t i = 0; i < many; ++i) {
+        all += nbd_test::request_header(Command::read, i, 0, bytes);
+    }
+    all += nbd_test::request_header(Command::disconnect, 0, 0, 0);
+    client.send(all.substr(0, all.size() - 11));  // Received as one, and not taken up at once.
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    client.send(all.substr(all.size() - 11));
+    client.close_half();
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    for (std::uint64_t i = 0; i < many; ++i) {
+        REQUIRE(client.reply().second == 0);
+        client.receive(bytes);
+    }
+    CHECK(client.at_end());
+}
+
 TEST_CASE_FIXTURE(Server,
                   "live: what a drain can't finish is told to clients that understand it (37)") {
     Client client(socket, "stuck", true);
