@@ -14,7 +14,7 @@ namespace server {
 class Patience {
   public:
     bool spins() const noexcept { return short_waits_ == limits::short_waits_to_spin; }
-    /// It took so long until there was something, looking and sleeping together.
+    /// It took so long until something had been received, looking and sleeping together.
     void waited(dmcore::Time time) noexcept {
         const bool soon = time < limits::spin_time;
         short_waits_ = soon ? std::min(short_waits_ + 1, limits::short_waits_to_spin) : 0;

@@ -83,8 +83,8 @@ void Shard::wait() {
         spent = clock_time() - began;
     }
     if (found) return;
-    io_.run_one();  // The only place that sleeps.
-    patience_.waited(clock_time() - began);
+    io_.run_one();                    // The only place that sleeps.
+    patience_.waited(now() - began);  // Not what was done about it.
 }
 
 /// Do connections that were busy in the last turn go on without being waited for? That spares the

@@ -12,6 +12,7 @@ from wire import *  # pylint: disable=wildcard-import,unused-wildcard-import
 PAYLOAD_MAX = 32 * MIB
 MAP_CONTEXT = b"x-dmnbd:map"
 STRIPES_SIZE, STRIPE_CHUNK = 4096 * MIB, 4 * KIB
+STATUS_MAX = 0xFFFFFE00  # Whole sectors in 32 bits.
 
 
 def device_ios(attack, device):
@@ -193,7 +194,7 @@ def walk(peer, size):
     """All of it is told, bit by bit: (extents, replies)."""
     at = replies = extents = 0
     while at < size:
-        found = block_status(peer, at, min(size - at, 0xFFFFFE00))
+        found = block_status(peer, at, min(size - at, STATUS_MAX))
         expect(isinstance(found, list) and found, f"BLOCK_STATUS at {at}: {found}")
         expect(all(length > 0 for length, _ in found), "an empty extent")
         at += sum(length for length, _ in found)

@@ -97,8 +97,8 @@ class Loop {
     }
 
     const int epoll_;
-    const int
-        wait_ms_;  // To be woken costs more than most requests, and would be most of a figure.
+    // 0: to be woken costs more than most requests, and would be most of what is measured.
+    const int wait_ms_;
     std::deque<Client> clients_;
 };
 
