@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -29,10 +30,10 @@ constexpr std::uint64_t passed_max = 256;
                       false);
 }
 
-int option(int fd, int which) {
+int option(int fd, int level, int which) {
     int value = 0;
     socklen_t length = sizeof value;
-    return ::getsockopt(fd, SOL_SOCKET, which, &value, &length) == 0 ? value : -1;
+    return ::getsockopt(fd, level, which, &value, &length) == 0 ? value : -1;
 }
 
 std::string numeric(const sockaddr* address, socklen_t length) {
@@ -61,7 +62,8 @@ std::string uri_of(int fd) {
 }
 
 config::ListenSpec spec_of(int fd, const std::string& name) {
-    if (option(fd, SO_ACCEPTCONN) != 1 || option(fd, SO_TYPE) != SOCK_STREAM) {
+    if (option(fd, SOL_SOCKET, SO_ACCEPTCONN) != 1 ||
+        option(fd, SOL_SOCKET, SO_TYPE) != SOCK_STREAM) {
         refuse(fd, name,
                "is no listening stream socket; its unit needs ListenStream= and Accept=no");
     }
@@ -85,22 +87,9 @@ std::vector<std::string> hosts(const config::ListenSpec& spec) {
     return found;
 }
 
-/// systemd makes one socket for both families of `ListenStream=PORT`: no other fits beside it.
-bool is_any(const std::string& host) {
-    return host == "0.0.0.0" || host == "::";
-}
-
-bool same_place(const config::ListenSpec& passed, const config::ListenSpec& wanted) {
-    namespace fs = std::filesystem;
-    if (passed.is_unix() != wanted.is_unix()) return false;
-    if (passed.is_unix()) {
-        return fs::path(passed.path).lexically_normal() ==
-               fs::absolute(wanted.path).lexically_normal();
-    }
-    return passed.port == wanted.port &&
-           std::ranges::any_of(hosts(wanted), [&](const std::string& host) {
-               return host == passed.host || (is_any(host) && is_any(passed.host));
-           });
+/// As systemd makes one for `ListenStream=PORT`, unless its unit says BindIPv6Only=ipv6-only.
+bool serves_both_families(int fd, const config::ListenSpec& spec) {
+    return spec.host == "::" && option(fd, IPPROTO_IPV6, IPV6_V6ONLY) == 0;
 }
 
 std::vector<std::string> split_names(const std::string& text) {
@@ -126,22 +115,43 @@ PassedSockets PassedSockets::take() {
         config::ListenSpec spec = spec_of(fd, name);
         ::fcntl(fd, F_SETFD, FD_CLOEXEC);
         ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
-        passed.all_.push_back({Socket(fd), std::move(spec)});
+        const bool both_families = serves_both_families(fd, spec);
+        passed.all_.push_back({Socket(fd), std::move(spec), both_families});
     }
     return passed;
 }
 
-Socket PassedSockets::at(const config::ListenSpec& spec) const {
-    for (const One& one : all_) {
-        if (same_place(one.spec, spec)) return Socket(::fcntl(one.socket.fd(), F_DUPFD_CLOEXEC, 0));
+bool PassedSockets::One::listens_at(const config::ListenSpec& wanted) const {
+    namespace fs = std::filesystem;
+    if (spec.is_unix() != wanted.is_unix()) return false;
+    if (spec.is_unix()) {
+        return fs::path(spec.path).lexically_normal() ==
+               fs::absolute(wanted.path).lexically_normal();
     }
-    return Socket();
+    return spec.port == wanted.port &&
+           std::ranges::any_of(hosts(wanted), [&](const std::string& host) {
+               return host == spec.host || (both_families && host == "0.0.0.0");
+           });
+}
+
+/// Null: none.
+const PassedSockets::One* PassedSockets::find(const config::ListenSpec& spec) const {
+    const auto found =
+        std::ranges::find_if(all_, [&](const One& one) { return one.listens_at(spec); });
+    return found == all_.end() ? nullptr : &*found;
+}
+
+Socket PassedSockets::at(const config::ListenSpec& spec) const {
+    const One* const one = find(spec);
+    return one == nullptr ? Socket() : Socket(::fcntl(one->socket.fd(), F_DUPFD_CLOEXEC, 0));
 }
 
 void PassedSockets::add_to(std::vector<config::ListenSpec>& listen) const {
     for (const One& one : all_) {
-        const bool named = std::ranges::any_of(
-            listen, [&](const auto& each) { return same_place(one.spec, each); });
+        // What a name of several addresses stands for is one of them: the others must be served
+        // too.
+        const bool named =
+            std::ranges::any_of(listen, [&](const auto& each) { return find(each) == &one; });
         if (!named) listen.push_back(one.spec);
     }
 }

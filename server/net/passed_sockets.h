@@ -20,14 +20,19 @@ class PassedSockets {
 
     /// The one that listens there, as a descriptor of its own; without one if there is none.
     Socket at(const config::ListenSpec& spec) const;
-    /// Adds the addresses of those that `listen` does not name.
+    /// Adds the addresses of those that at() does not give for any of `listen`.
     void add_to(std::vector<config::ListenSpec>& listen) const;
 
   private:
     struct One {
         Socket socket;
         config::ListenSpec spec;
+        bool both_families;
+
+        bool listens_at(const config::ListenSpec& wanted) const;
     };
+    const One* find(const config::ListenSpec& spec) const;
+
     std::vector<One> all_;
 };
 

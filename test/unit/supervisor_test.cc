@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -153,6 +154,49 @@ TEST_CASE("passed sockets: one for both families is what a table calls any addre
     CHECK(passed.at(address("tcp://0.0.0.0:" + port)).fd() >= 0);
     CHECK(passed.at(address("tcp://[::]:" + port)).fd() >= 0);
     CHECK(passed.at(address("tcp://[::1]:" + port)).fd() < 0);
+}
+
+TEST_CASE("passed sockets: one for IPv6 alone leaves any address of IPv4 to another") {
+    const Descriptors restored;
+    const Socket six(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const int on = 1;
+    REQUIRE(::setsockopt(six.fd(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) == 0);
+    const sockaddr_in6 any{.sin6_family = AF_INET6,
+                           .sin6_port = 0,
+                           .sin6_flowinfo = 0,
+                           .sin6_addr = {},
+                           .sin6_scope_id = 0};
+    REQUIRE(::bind(six.fd(), reinterpret_cast<const sockaddr*>(&any), sizeof any) == 0);
+    REQUIRE(::listen(six.fd(), 1) == 0);
+    const std::uint16_t number = server::port_of(six);
+    const std::string port = std::to_string(number);
+    Descriptors::pass(3, six);
+    Descriptors::pass(4, server::listen_tcp("0.0.0.0", number));
+    const PassedSockets passed = Descriptors::take("2");
+    const auto family = [&](const std::string& uri) {
+        int value = 0;
+        socklen_t bytes = sizeof value;
+        const Socket found = passed.at(address(uri + port));
+        return ::getsockopt(found.fd(), SOL_SOCKET, SO_DOMAIN, &value, &bytes) == 0 ? value : -1;
+    };
+    CHECK(family("tcp://0.0.0.0:") == AF_INET);
+    CHECK(family("tcp://[::]:") == AF_INET6);
+    std::vector<config::ListenSpec> listen{address("tcp://0.0.0.0:" + port)};
+    passed.add_to(listen);
+    REQUIRE(listen.size() == 2);
+    CHECK(listen[1].uri == "tcp://[::]:" + port);
+}
+
+TEST_CASE("passed sockets: of two that one name stands for, both are served") {
+    const Descriptors restored;
+    const Socket four = server::listen_tcp("127.0.0.1", 0);
+    const std::string port = std::to_string(server::port_of(four));
+    Descriptors::pass(3, four);
+    Descriptors::pass(4, server::listen_tcp("::1", server::port_of(four)));
+    const PassedSockets passed = Descriptors::take("2");
+    std::vector<config::ListenSpec> listen{address("tcp://localhost:" + port)};
+    passed.add_to(listen);
+    CHECK(listen.size() == 2);
 }
 
 TEST_CASE("passed sockets: those of another process are not ours") {
