@@ -69,12 +69,13 @@ struct TlsStream::Bio {
         return command == BIO_CTRL_FLUSH ? 1 : 0;
     }
 
-    /// What the client says in its handshake, and in what may follow.
+    /// What the client says in its handshake, and in what may follow; OpenSSL's alerts.
     static void message(int sent, int, int type, const void* data, std::size_t bytes, SSL* ssl,
                         void* self) {
-        const bool heard = sent == 0 && type == SSL3_RT_HANDSHAKE && bytes > 0;
-        if (!heard || SSL_version(ssl) != TLS1_3_VERSION) return;
-        static_cast<TlsStream*>(self)->heard({static_cast<const unsigned char*>(data), bytes});
+        if (bytes == 0 || SSL_version(ssl) != TLS1_3_VERSION) return;
+        const std::span text(static_cast<const unsigned char*>(data), bytes);
+        if (sent == 0 && type == SSL3_RT_HANDSHAKE) static_cast<TlsStream*>(self)->heard(text);
+        if (sent != 0 && type == SSL3_RT_ALERT) static_cast<TlsStream*>(self)->said(text);
     }
 
     static BIO_METHOD* method() {
@@ -171,6 +172,8 @@ void TlsStream::fail(int result) {
         default: break;
     }
     fail();
+    if (alert_[0] != std::byte{0} && makes_records()) seal(alert_, SSL3_RT_ALERT);
+    alert_ = {};
 }
 
 /// By OpenSSL.
@@ -185,6 +188,13 @@ void TlsStream::heard(std::span<const unsigned char> message) {
     if (message[0] == SSL3_MT_FINISHED) finished_ = true;
     if (message[0] == SSL3_MT_KEY_UPDATE && message.back() == SSL_KEY_UPDATE_REQUESTED) {
         new_key_ = true;
+    }
+}
+
+/// An alert of OpenSSL's. Behind the handshake it went nowhere.
+void TlsStream::said(std::span<const unsigned char> alert) {
+    if (finished_ && alert.size() == alert_.size()) {
+        std::ranges::copy(std::as_bytes(alert), alert_.begin());
     }
 }
 

@@ -2,6 +2,7 @@
 
 #include <sys/uio.h>
 
+#include <array>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -50,6 +51,7 @@ class TlsStream {
     bool receive();
     std::size_t read_piece(std::span<std::byte> to);
     void heard(std::span<const unsigned char> message);
+    void said(std::span<const unsigned char> alert);
     bool makes_records();
     void change_key();
     std::size_t seal_all(std::span<const iovec> pieces);
@@ -68,6 +70,7 @@ class TlsStream {
     std::unique_ptr<TlsRecords> records_;  // ...the first that is sent behind the handshake.
     bool finished_ = false;                // That is over for TLS 1.3, and OpenSSL sends no more.
     bool new_key_ = false;                 // The client wants us to use one.
+    std::array<std::byte, 2> alert_{};     // That OpenSSL could not send; its level, 0: none.
     std::span<const std::byte> input_;     // Received by this call, and not decrypted yet.
     bool may_receive_ = false;
     bool at_end_ = false;            // The client sends nothing more.

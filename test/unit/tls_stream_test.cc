@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -276,6 +277,20 @@ TEST_CASE("a client that wants small records gets them") {
         const iovec piece{const_cast<char*>(data.data()), data.size()};
         CHECK(pair.server->write({&piece, 1}) == 100000);
         CHECK(pair.client_read() == data);
+    }
+}
+
+TEST_CASE("a client whose record is no good is told so, by records of our own too") {
+    for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+        Pair pair(version);
+        pair.shake_hands();
+        const std::string record = std::string("\x17\x03\x03\0\x20", 5) + noise(32);
+        REQUIRE(::send(pair.ends[1], record.data(), record.size(), 0) == 37);
+        CHECK(pair.read().empty());
+        CHECK(errno == EPROTO);
+        ERR_clear_error();
+        CHECK(pair.client_read().empty());
+        CHECK(ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_SSLV3_ALERT_BAD_RECORD_MAC);
     }
 }
 
