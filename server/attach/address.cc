@@ -61,11 +61,10 @@ NbdAddress parse_path(std::string_view text, std::string_view path) {
     return {.path = std::string(path), .host = {}, .port = {}};
 }
 
-void set_patience(int fd, std::chrono::milliseconds patience) noexcept {
-    const timeval time{.tv_sec = patience.count() / 1000,
-                       .tv_usec = patience.count() % 1000 * 1000};
-    ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time);  // Of connect(), too.
-    ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
+/// Zero: for ever.
+void set_time_to_connect(int fd, std::chrono::microseconds time) noexcept {
+    const timeval value{.tv_sec = time.count() / 1'000'000, .tv_usec = time.count() % 1'000'000};
+    ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &value, sizeof value);
 }
 
 [[noreturn]] void unreachable(const NbdAddress& address, const std::string& why) {
@@ -79,24 +78,27 @@ std::string reason(int error) {
 }
 
 /// Invalid if it fails, with errno set.
-Socket connected(int family, const sockaddr* to, socklen_t bytes,
-                 std::chrono::milliseconds patience) {
+Socket connected(int family, const sockaddr* to, socklen_t bytes, Clock::time_point until) {
+    using std::chrono::microseconds;
     Socket socket(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (socket.fd() < 0) return socket;
-    set_patience(socket.fd(), patience);
-    return ::connect(socket.fd(), to, bytes) == 0 ? std::move(socket) : Socket();
+    const auto left = std::chrono::ceil<microseconds>(until - Clock::now());
+    set_time_to_connect(socket.fd(), std::max(left, microseconds(1)));
+    if (::connect(socket.fd(), to, bytes) != 0) return Socket();
+    set_time_to_connect(socket.fd(), microseconds(0));
+    return socket;
 }
 
-Socket connect_unix(const NbdAddress& address, std::chrono::milliseconds patience) {
+Socket connect_unix(const NbdAddress& address, Clock::time_point until) {
     sockaddr_un to{};
     to.sun_family = AF_UNIX;
     std::memcpy(to.sun_path, address.path.data(), address.path.size());
-    Socket socket = connected(AF_UNIX, reinterpret_cast<const sockaddr*>(&to), sizeof to, patience);
+    Socket socket = connected(AF_UNIX, reinterpret_cast<const sockaddr*>(&to), sizeof to, until);
     if (socket.fd() < 0) unreachable(address, reason(errno));
     return socket;
 }
 
-Socket connect_tcp(const NbdAddress& address, std::chrono::milliseconds patience) {
+Socket connect_tcp(const NbdAddress& address, Clock::time_point until) {
     addrinfo hints{};
     hints.ai_socktype = SOCK_STREAM;
     addrinfo* list = nullptr;
@@ -105,7 +107,7 @@ Socket connect_tcp(const NbdAddress& address, std::chrono::milliseconds patience
     const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(list, ::freeaddrinfo);
     int error = ECONNREFUSED;
     for (const addrinfo* each = list; each != nullptr; each = each->ai_next) {
-        Socket socket = connected(each->ai_family, each->ai_addr, each->ai_addrlen, patience);
+        Socket socket = connected(each->ai_family, each->ai_addr, each->ai_addrlen, until);
         if (socket.fd() >= 0) {
             const int on = 1;
             ::setsockopt(socket.fd(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -133,12 +135,8 @@ NbdAddress parse_nbd_address(std::string_view text) {
     bad(text, "it is none of the forms there are");
 }
 
-Socket connect_to(const NbdAddress& address, std::chrono::milliseconds patience) {
-    return address.path.empty() ? connect_tcp(address, patience) : connect_unix(address, patience);
-}
-
-void wait_for_ever(const Socket& socket) noexcept {
-    set_patience(socket.fd(), std::chrono::milliseconds(0));
+Socket connect_to(const NbdAddress& address, Clock::time_point until) {
+    return address.path.empty() ? connect_tcp(address, until) : connect_unix(address, until);
 }
 
 }  // namespace server::attach

@@ -23,11 +23,10 @@ struct NbdAddress {
 /// `tcp://HOST:PORT` and `unix:PATH`, as a table file has them. Throws AttachError (usage).
 NbdAddress parse_nbd_address(std::string_view text);
 
-/// A connection on which no send or receive waits for longer than `patience`. May ask for the name
-/// of the host, and waits for that. Throws AttachError (no_server).
-Socket connect_to(const NbdAddress& address, std::chrono::milliseconds patience);
+using Clock = std::chrono::steady_clock;
 
-/// From now on sends and receives of `socket` may wait for ever, as the kernel wants it.
-void wait_for_ever(const Socket& socket) noexcept;
+/// A connection, made before `until`; its sends and receives wait for ever, as the kernel wants it.
+/// May ask for the name of the host, and waits for that. Throws AttachError (no_server).
+Socket connect_to(const NbdAddress& address, Clock::time_point until);
 
 }  // namespace server::attach

@@ -17,6 +17,7 @@ namespace {
 using Kind = AttachError::Kind;
 
 Socket block_signals() {
+    std::signal(SIGPIPE, SIG_IGN);  // Who reads what it says may go; the device must stay.
     sigset_t set;
     sigemptyset(&set);
     for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, signal);
@@ -30,8 +31,9 @@ Socket block_signals() {
 
 Attachment::Attachment(Options options, Say say)
     : options_(std::move(options)), say_(std::move(say)), signals_(block_signals()) {
-    Socket first = connect_to(options_.server, patience);
-    offer_ = enter_export(first.fd(), options_.export_name);
+    const auto until = Clock::now() + patience;
+    Socket first = connect_to(options_.server, until);
+    offer_ = enter_export(first.fd(), options_.export_name, until);
     terms_ = terms_of(options_, offer_);
     size_bytes_ = usable_bytes(offer_, terms_);
     sockets_ = connect_all(std::move(first));
@@ -50,10 +52,11 @@ std::vector<Socket> Attachment::connect_all(Socket first) {
     std::vector<Socket> all;
     all.push_back(std::move(first));
     while (all.size() < terms_.connections) {
-        Socket next = connect_to(options_.server, patience);
+        const auto until = Clock::now() + patience;
+        Socket next = connect_to(options_.server, until);
         Offer other;
         try {
-            other = enter_export(next.fd(), options_.export_name);
+            other = enter_export(next.fd(), options_.export_name, until);
         } catch (const AttachError& error) {
             // As exports are hidden that have as many clients as they may.
             if (options_.connections || error.kind != Kind::no_such) throw;
@@ -87,10 +90,7 @@ void Attachment::attach_device() {
     setup.timeout_s = static_cast<std::uint64_t>(terms_.timeout.count());
     setup.dead_timeout_s = static_cast<std::uint64_t>(terms_.dead_timeout.count());
     setup.server_flags = offer_.flags;
-    for (const Socket& each : sockets_) {
-        wait_for_ever(each);
-        setup.sockets.push_back(each.fd());
-    }
+    for (const Socket& each : sockets_) setup.sockets.push_back(each.fd());
     connect_device(driver_, options_.index, setup);
     attached_ = true;
     try {

@@ -70,17 +70,16 @@ class Attachment {
     const std::string& backend() const noexcept { return backend_; }
 
   private:
-    using Clock = std::chrono::steady_clock;
     enum class Woken { by_time, by_socket, to_look, to_end };
 
     std::vector<Socket> connect_all(Socket first);
     void attach_device();
     Woken wait(std::chrono::milliseconds time);
     std::size_t note_dead();
-    bool reconnect();
+    bool reconnect(Clock::time_point until);
     bool tell_kernel(const Setup& setup);
     bool hand_over(Socket socket, std::size_t place);
-    void look();
+    void look(Clock::time_point until);
     void follow(const Offer& now);
     void give_up_in_time(const AttachError& why);
     void detach();

@@ -56,8 +56,10 @@ bool keeps_attached(pid_t pid, unsigned index) {
     std::getline(std::ifstream(folder + "/comm"), command);
     if (command != "dmnbd" || pid == ::getpid()) return false;
     std::error_code ignored;
-    for (const auto& fd : std::filesystem::directory_iterator(folder + "/fd", ignored)) {
-        if (std::filesystem::read_symlink(fd.path(), ignored) == device_path(index)) return true;
+    // Not by a range: its ++ throws when that process ends meanwhile.
+    for (std::filesystem::directory_iterator fd(folder + "/fd", ignored), end; fd != end;
+         fd.increment(ignored)) {
+        if (std::filesystem::read_symlink(fd->path(), ignored) == device_path(index)) return true;
     }
     return false;
 }

@@ -28,7 +28,7 @@ struct Setup {
 Message message_of(std::uint16_t family, std::uint8_t command, unsigned index, const Setup& setup,
                    std::uint32_t sequence);
 
-/// Linux's nbd driver, over generic netlink. One thread. All but is_attached() need CAP_SYS_ADMIN,
+/// Linux's nbd driver, over generic netlink. One thread. All but in_use() need CAP_SYS_ADMIN,
 /// and throw std::system_error with what the kernel says.
 class Driver {
   public:

@@ -29,10 +29,11 @@ void Attachment::run() {
     auto next_look = Clock::now() + look_interval;
     for (;;) {
         milliseconds time = look_interval;
-        if (note_dead() > 0 && !reconnect()) {
-            time = reconnect_interval;
-        } else if (Clock::now() >= next_look) {
-            look();
+        const auto until = Clock::now() + patience;
+        const std::size_t dead = note_dead();
+        if (dead > 0 && !reconnect(until)) time = reconnect_interval;
+        if (attached_ && dead < sockets_.size() && Clock::now() >= next_look) {
+            look(until);
             next_look = Clock::now() + look_interval;
         }
         if (!attached_) break;
@@ -74,12 +75,12 @@ std::size_t Attachment::note_dead() {
 }
 
 /// False: some are still dead.
-bool Attachment::reconnect() {
+bool Attachment::reconnect(Clock::time_point until) {
     try {
         for (std::size_t place = 0; place < sockets_.size(); ++place) {
             if (sockets_[place].fd() >= 0) continue;
-            Socket socket = connect_to(options_.server, patience);
-            const Offer now = enter_export(socket.fd(), options_.export_name);
+            Socket socket = connect_to(options_.server, until);
+            const Offer now = enter_export(socket.fd(), options_.export_name, until);
             const std::string why = mismatch(offer_, now, size_bytes_, terms_.block_bytes);
             if (!why.empty()) {
                 throw AttachError(Kind::other_bytes,
@@ -111,7 +112,6 @@ bool Attachment::tell_kernel(const Setup& setup) {
 
 /// False: the kernel has not yet noticed that one is dead, or it is not attached any more.
 bool Attachment::hand_over(Socket socket, std::size_t place) {
-    wait_for_ever(socket);
     Setup setup = change();
     setup.sockets = {socket.fd()};
     if (!tell_kernel(setup)) return false;
@@ -135,10 +135,10 @@ void Attachment::give_up_in_time(const AttachError& why) {
                       why.help);
 }
 
-void Attachment::look() {
+void Attachment::look(Clock::time_point until) {
     try {
-        const Socket socket = connect_to(options_.server, patience);
-        const Offer now = ask_export(socket.fd(), options_.export_name);
+        const Socket socket = connect_to(options_.server, until);
+        const Offer now = ask_export(socket.fd(), options_.export_name, until);
         const std::string why = mismatch(offer_, now, size_bytes_, terms_.block_bytes);
         if (why.empty()) {
             follow(now);

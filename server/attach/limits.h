@@ -10,7 +10,8 @@ namespace server::attach {
 inline constexpr unsigned connections_max = 64;
 inline constexpr unsigned connections_default = 4;
 
-/// How long a server may let us wait in a handshake; signals wait as long.
+/// How long a server may let us wait until a connection is in its export, and until all that are
+/// lost are back; signals wait as long.
 inline constexpr std::chrono::milliseconds patience{5000};
 /// Between two looks at the export's size and identity, or tries to reconnect.
 inline constexpr std::chrono::milliseconds look_interval{1000};

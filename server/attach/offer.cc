@@ -1,7 +1,9 @@
 #include "server/attach/offer.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <vector>
@@ -22,6 +24,12 @@ using ByteSpan = std::span<const std::byte>;
 constexpr std::uint64_t oldstyle_magic = 0x00420281861253;
 constexpr int replies_max = 64;  // To one option.
 
+/// Who is talked to.
+struct Peer {
+    int fd;
+    Clock::time_point until;
+};
+
 std::string_view text_of(ByteSpan bytes) {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
@@ -34,26 +42,41 @@ std::string_view text_of(ByteSpan bytes) {
 /// `error`: an errno; 0: it has closed the connection.
 [[noreturn]] void lost(int error) {
     const std::string what = error == 0        ? "closed the connection"
-                             : error == EAGAIN ? "is silent"
+                             : error == EAGAIN ? "does not answer in time"
                                                : std::strerror(error);
     throw AttachError(Kind::no_server, "the handshake with the server failed: " +
                                            (error == 0 || error == EAGAIN ? "it " + what : what));
 }
 
-void send_all(int fd, ByteSpan bytes) {
+/// False: the time is over.
+bool await(const Peer& peer, short events) {
+    using std::chrono::milliseconds;
+    pollfd one{.fd = peer.fd, .events = events, .revents = 0};
+    for (;;) {
+        const auto left = std::chrono::ceil<milliseconds>(peer.until - Clock::now());
+        const int ready =
+            ::poll(&one, 1, static_cast<int>(std::max(left, milliseconds(0)).count()));
+        if (ready >= 0 || errno != EINTR) return ready > 0;
+    }
+}
+
+void send_all(const Peer& peer, ByteSpan bytes) {
     while (!bytes.empty()) {
-        const ssize_t sent = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR) continue;
+        if (!await(peer, POLLOUT)) lost(EAGAIN);
+        const ssize_t sent =
+            ::send(peer.fd, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent < 0 && (errno == EINTR || errno == EAGAIN)) continue;
         if (sent <= 0) lost(errno);
         bytes = bytes.subspan(static_cast<std::size_t>(sent));
     }
 }
 
-Bytes receive(int fd, std::size_t count) {
+Bytes receive(const Peer& peer, std::size_t count) {
     Bytes bytes(count);
     for (std::size_t done = 0; done < count;) {
-        const ssize_t got = ::recv(fd, bytes.data() + done, count - done, 0);
-        if (got < 0 && errno == EINTR) continue;
+        if (!await(peer, POLLIN)) lost(EAGAIN);
+        const ssize_t got = ::recv(peer.fd, bytes.data() + done, count - done, MSG_DONTWAIT);
+        if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;
         if (got <= 0) lost(got == 0 ? 0 : errno);
         done += static_cast<std::size_t>(got);
     }
@@ -61,8 +84,8 @@ Bytes receive(int fd, std::size_t count) {
 }
 
 template <WireType T>
-T receive(int fd) {
-    return wire_read<T>(receive(fd, sizeof(T)));
+T receive(const Peer& peer) {
+    return wire_read<T>(receive(peer, sizeof(T)));
 }
 
 void append(Bytes& to, ByteSpan bytes) {
@@ -70,8 +93,8 @@ void append(Bytes& to, ByteSpan bytes) {
 }
 
 /// Up to where options may be sent.
-void greet(int fd) {
-    const auto greeting = receive<Greeting>(fd);
+void greet(const Peer& peer) {
+    const auto greeting = receive<Greeting>(peer);
     if (greeting.magic != greeting_magic) bad_answer("its greeting is not NBD's");
     if (greeting.newstyle == oldstyle_magic || (greeting.flags & flag_fixed_newstyle) == 0) {
         throw AttachError(Kind::failed, "the server speaks a form of NBD that is too old",
@@ -80,10 +103,10 @@ void greet(int fd) {
     if (greeting.newstyle != option_magic) bad_answer("its greeting is not NBD's");
     const unsigned both = flag_fixed_newstyle | flag_no_zeroes;
     const be32 flags = static_cast<std::uint32_t>(greeting.flags & both);
-    send_all(fd, wire_bytes(flags));
+    send_all(peer, wire_bytes(flags));
 }
 
-void send_option(int fd, Option option, ByteSpan data) {
+void send_option(const Peer& peer, Option option, ByteSpan data) {
     OptionHeader head;
     head.magic = option_magic;
     head.option = static_cast<std::uint32_t>(option);
@@ -91,7 +114,7 @@ void send_option(int fd, Option option, ByteSpan data) {
     Bytes all;
     append(all, wire_bytes(head));
     append(all, data);
-    send_all(fd, all);
+    send_all(peer, all);
 }
 
 /// Data of INFO and GO: the name, and what we want to know.
@@ -166,17 +189,17 @@ void take_info(ByteSpan data, Offer& offer, bool& sized) {
 }
 
 /// The answers to INFO or GO, up to the last.
-Offer receive_offer(int fd, Option option, const std::string& name) {
+Offer receive_offer(const Peer& peer, Option option, const std::string& name) {
     Offer offer;
     bool sized = false;
     for (int i = 0; i < replies_max; ++i) {
-        const auto head = receive<OptionReplyHeader>(fd);
+        const auto head = receive<OptionReplyHeader>(peer);
         if (head.magic != option_reply_magic) bad_answer("a reply has the wrong magic number");
         if (head.option != static_cast<std::uint32_t>(option)) {
             bad_answer("a reply is to an option that was not sent");
         }
         if (head.data_bytes > option_data_bytes_max) bad_answer("a reply is far too long");
-        const Bytes data = receive(fd, head.data_bytes);
+        const Bytes data = receive(peer, head.data_bytes);
         const auto type = static_cast<OptionReply>(std::uint32_t{head.type});
         if (type == OptionReply::info) {
             take_info(data, offer, sized);
@@ -192,26 +215,27 @@ Offer receive_offer(int fd, Option option, const std::string& name) {
     bad_answer("there is no end of replies");
 }
 
-Offer negotiate(int fd, Option option, const std::string& name) {
+Offer negotiate(const Peer& peer, Option option, const std::string& name) {
     if (name.size() > string_bytes_max) {
         throw AttachError(Kind::usage, "a name of an export has at most 4096 bytes");
     }
-    greet(fd);
-    send_option(fd, option, question(name));
-    return receive_offer(fd, option, name);
+    greet(peer);
+    send_option(peer, option, question(name));
+    return receive_offer(peer, option, name);
 }
 
 }  // namespace
 
-Offer enter_export(int fd, const std::string& name) {
-    return negotiate(fd, Option::go, name);
+Offer enter_export(int fd, const std::string& name, Clock::time_point until) {
+    return negotiate({fd, until}, Option::go, name);
 }
 
-Offer ask_export(int fd, const std::string& name) {
-    Offer offer = negotiate(fd, Option::info, name);
-    send_option(fd, Option::abort, {});
+Offer ask_export(int fd, const std::string& name, Clock::time_point until) {
+    const Peer peer{fd, until};
+    Offer offer = negotiate(peer, Option::info, name);
+    send_option(peer, Option::abort, {});
     std::byte goodbye[sizeof(OptionReplyHeader)];  // Waited for, so that it does not meet a reset.
-    (void)!::recv(fd, goodbye, sizeof goodbye, MSG_WAITALL);
+    if (await(peer, POLLIN)) (void)!::recv(fd, goodbye, sizeof goodbye, MSG_DONTWAIT);
     return offer;
 }
 

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "server/attach/address.h"
 #include "server/nbd/export.h"
 
 /// The client's side of the NBD handshake, small: fixed newstyle, no TLS, no structured replies,
@@ -23,10 +24,11 @@ struct Offer {
 };
 
 /// Negotiates on `fd`, which has just been connected, and enters the export: what the socket
-/// carries from then on are requests and replies. Not a byte more is read. Throws AttachError.
-Offer enter_export(int fd, const std::string& name);
+/// carries from then on are requests and replies. Not a byte more is read. Throws AttachError, also
+/// (no_server) if that takes until `until`.
+Offer enter_export(int fd, const std::string& name, Clock::time_point until);
 
 /// Only asks, and says goodbye. Throws AttachError.
-Offer ask_export(int fd, const std::string& name);
+Offer ask_export(int fd, const std::string& name, Clock::time_point until);
 
 }  // namespace server::attach

@@ -1,6 +1,8 @@
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 
+#include <thread>
+
 #include "server/attach/address.h"
 #include "server/attach/error.h"
 #include "server/attach/offer.h"
@@ -29,9 +31,13 @@ NbdAddress address_of(const Served& served) {
     return {.path = served.socket, .host = {}, .port = {}};
 }
 
+Clock::time_point soon() {
+    return Clock::now() + std::chrono::seconds(5);
+}
+
 Offer ask(const Served& served, const std::string& name) {
-    const Socket socket = connect_to(address_of(served), std::chrono::seconds(5));
-    return ask_export(socket.fd(), name);
+    const Socket socket = connect_to(address_of(served), soon());
+    return ask_export(socket.fd(), name, soon());
 }
 
 std::string identity(const Served& served, const std::string& name) {
@@ -44,13 +50,11 @@ AttachError refusal_of(const std::string& answer, bool closes = true) {
     REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
     const Socket here(pair[0]);
     const Socket there(pair[1]);
-    const timeval time{.tv_sec = 0, .tv_usec = 50'000};
-    ::setsockopt(here.fd(), SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
     REQUIRE(::send(there.fd(), answer.data(), answer.size(), 0) ==
             static_cast<ssize_t>(answer.size()));
     if (closes) ::shutdown(there.fd(), SHUT_WR);
     try {
-        enter_export(here.fd(), "disk");
+        enter_export(here.fd(), "disk", Clock::now() + std::chrono::milliseconds(50));
     } catch (const AttachError& error) {
         return error;
     }
@@ -84,8 +88,8 @@ constexpr auto ack = static_cast<std::uint32_t>(OptionReply::ack);
 
 TEST_CASE("the handshake enters an export, and leaves the socket at the first request") {
     const Served served(table);
-    const Socket socket = connect_to(address_of(served), std::chrono::seconds(5));
-    const Offer offer = enter_export(socket.fd(), "file");
+    const Socket socket = connect_to(address_of(served), soon());
+    const Offer offer = enter_export(socket.fd(), "file", soon());
     CHECK(offer.size_bytes == 2 << 20);
     CHECK(offer.has(send_flush));
     CHECK(offer.has(flag_can_multi_conn));
@@ -203,7 +207,25 @@ TEST_CASE("a server that says nothing, or ends, is no server") {
     for (std::size_t i = 0; i < whole.size(); ++i) {
         CHECK(refusal_of(whole.substr(0, i)).kind == Kind::no_server);
     }
-    CHECK_THROWS_WITH_AS(connect_to(parse_nbd_address("unix:/nowhere/nbd.sock"), {}),
+    CHECK_THROWS_WITH_AS(connect_to(parse_nbd_address("unix:/nowhere/nbd.sock"), soon()),
                          doctest::Contains("no NBD server answers at nbd+unix:///?socket=/nowhere"),
                          AttachError);
+}
+
+TEST_CASE("a server that says little by little has no longer than one that says nothing") {
+    int pair[2];
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    const Socket here(pair[0]);
+    const Socket there(pair[1]);
+    const std::string whole = greeting() + reply(info, size_info()) + reply(ack);
+    const std::jthread server([&](const std::stop_token& stop) {
+        for (const char& each : whole) {
+            if (stop.stop_requested() || ::send(there.fd(), &each, 1, MSG_NOSIGNAL) != 1) return;
+            std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        }
+    });
+    const auto until = Clock::now() + std::chrono::milliseconds(100);
+    CHECK_THROWS_WITH_AS(enter_export(here.fd(), "disk", until), doctest::Contains("in time"),
+                         AttachError);
+    CHECK(Clock::now() >= until);
 }
