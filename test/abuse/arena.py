@@ -1,5 +1,6 @@
 """A server of one shard, an honest client beside whoever attacks it, and what is held against both."""
 import contextlib
+import functools
 import http.client
 import json
 import multiprocessing
@@ -71,6 +72,14 @@ class Control(http.client.HTTPConnection):
         self.request(method, path, body, {"Content-Type": "application/json"})
         answer = self.getresponse()
         return answer.status, answer.read().decode()
+
+
+@functools.cache
+def is_sanitized(dmnbd):
+    """Then its memory is the sanitizer's rather than its own, and it can't do without descriptors,
+    nor with little address space: nothing is said of either."""
+    libraries = subprocess.run(["ldd", dmnbd], capture_output=True, text=True, check=False).stdout
+    return bool(re.search(r"lib[at]san\.so", libraries))
 
 
 class Attack:

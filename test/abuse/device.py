@@ -159,8 +159,9 @@ def files_of(options, folder, engine):
                     HERE / "faulty-io-shim.c"], check=True)
     mount = f"mount -t tmpfs -o size=2m tmpfs '{folder}/small' && exec \"$@\""
     wrap = ("unshare", "-rm", "sh", "-c", mount, "sh")
+    sanitizer = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
     return Server(options, folder, FILES.replace("ENGINE", engine), wrap=wrap,
-                  env={"LD_PRELOAD": str(folder / "shim.so"), "IO_FAULTS": str(folder / "faults")})
+                  env={"ASAN_OPTIONS": sanitizer, "LD_PRELOAD": str(folder / "shim.so"), "IO_FAULTS": str(folder / "faults")})
 
 
 def play_files(options, folder, engine):
