@@ -1,8 +1,9 @@
 """A picture of what scripts/bench has measured: a group of bars a workload, longest is best."""
 from xml.sax.saxutils import escape
 
-COLOURS = {"dmnbd": "#1f77b4", "floor": "#bbbbbb", "nbdkit-memory": "#ff7f0e",
-           "nbdkit-file": "#ffbb78", "qemu-nbd": "#2ca02c", "nbd-server": "#9467bd"}
+COLOURS = {"dmnbd": "#1f77b4", "dmnbd-tls": "#1f77b4", "floor": "#bbbbbb", "nbdkit-memory": "#ff7f0e",
+           "nbdkit-file": "#ffbb78", "nbdkit-tls": "#ff7f0e", "qemu-nbd": "#2ca02c",
+           "nbd-server": "#9467bd"}
 UNITS = {"iops": "IOPS", "mib_per_s": "MiB/s", "p50_us": "us (less is better)"}
 LEFT, WIDTH, BAR, GAP = 130, 420, 14, 34
 
