@@ -27,8 +27,11 @@ class Workload:
 
     @property
     def servers(self):
-        beside = [NBD_SERVER] if self.ours == FILES and not self.fio else []
-        return [self.ours] + list(dict.fromkeys(bar.server for bar in self.bars)) + beside
+        """Ours first. What the sockets cost is shown even where no bar is put against it."""
+        beside = [FLOOR, NBD_SERVER] if self.ours == FILES else [FLOOR]
+        if self.fio or self.ours == TLS:
+            beside = []
+        return [self.ours, *dict.fromkeys([bar.server for bar in self.bars] + beside)]
 
 
 def at_most(server, ratio, figure):
