@@ -86,8 +86,7 @@ struct PlacedConnection : Connection {
 
 Listener::Listener(asio::io_context& control, Shards& shards, config::ListenSpec spec,
                    Socket passed)
-    : control_(control),
-      shards_(shards),
+    : shards_(shards),
       spec_(std::move(spec)),
       is_passed_(passed.fd() >= 0),
       listening_(is_passed_ ? std::move(passed) : listen_at(spec_)),

@@ -42,7 +42,6 @@ class Listener {
     void take(int fd, const sockaddr_storage& from);
     void pause();
 
-    asio::io_context& control_;
     Shards& shards_;
     config::ListenSpec spec_;
     const bool is_passed_;  // Then its path is not ours to remove.
