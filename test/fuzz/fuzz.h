@@ -27,8 +27,12 @@ inline void must(bool good, const char* what, const char* file = __builtin_FILE(
 }
 
 /// For people, where $FUZZ_SHOW is set: what the bytes have become.
+inline bool is_shown() {
+    static const bool wanted = std::getenv("FUZZ_SHOW") != nullptr;
+    return wanted;
+}
 inline void show(const std::string& what) {
-    if (std::getenv("FUZZ_SHOW") != nullptr) std::fprintf(stderr, "%s\n", what.c_str());
+    if (is_shown()) std::fprintf(stderr, "%s\n", what.c_str());
 }
 
 }  // namespace fuzz

@@ -19,6 +19,7 @@ using fuzz::Recorder;
 
 constexpr std::uint64_t data_sectors_max = 1024;
 constexpr std::uint64_t pieces_max = 4096;  // Of one request that is looked at.
+constexpr std::size_t parts_max = 200'000;  // Of all requests of an input: it must not take long.
 
 /// Where a request should go.
 struct Route {
@@ -31,6 +32,11 @@ struct Route {
     std::vector<Piece> pieces;
     bool failing = false;   // In part, or in all.
     bool complete = false;  // Not too many pieces to tell.
+
+    /// Of all pieces.
+    std::uint64_t sectors() const {
+        return pieces.empty() ? 0 : pieces.back().at + pieces.back().sectors;
+    }
 };
 
 /// One device, or two that stand on each other, over three stores.
@@ -73,7 +79,7 @@ class Bench {
     }
 
     void use() {
-        while (!input_.empty()) {
+        while (!input_.empty() && parts_ < parts_max) {
             switch (input_.below(16)) {
                 case 0: message(); break;
                 case 1: flush(); break;
@@ -194,10 +200,13 @@ class Bench {
         late_ = request->answers == 0;
         if (late_) pass();
         must(request->answers == 1, "a request is answered once");
+        parts_ += notes_.size();
         for (const Recorder::Seen& seen : notes_) {
             const std::uint64_t size = seen.store->limits().size_sectors;
-            fuzz::show(seen.store->name() + ": " + std::to_string(static_cast<int>(seen.op)) + ' ' +
-                       std::to_string(seen.sector) + '+' + std::to_string(seen.sectors));
+            if (fuzz::is_shown()) {
+                fuzz::show(seen.store->name() + ": " + std::to_string(static_cast<int>(seen.op)) +
+                           ' ' + std::to_string(seen.sector) + '+' + std::to_string(seen.sectors));
+            }
             must(seen.sector <= size && seen.sectors <= size - seen.sector,
                  "what is issued lies inside of its device");
         }
@@ -234,6 +243,8 @@ class Bench {
         if (input_.byte() >= 200) sectors = 1 + input_.edge() % most;
         const bool fits = sector < size && sectors <= size - sector;
         const Route where = fits ? route(sector, sectors) : Route();
+        const bool takes_long = sectors / (where.sectors() / pieces_max + 1) > parts_max;
+        if (fits && !where.complete && takes_long) return;
         const auto done = submit(op, sector, sectors);
         if (!fits || (op == Op::discard && !lane().limits().discard)) {
             must(done->status() != Status::ok, "what can't be done fails");
@@ -295,6 +306,7 @@ class Bench {
     stack::World world_;
     MappedDevice* top_ = nullptr;
     bool late_ = false;  // The last request had to wait.
+    std::size_t parts_ = 0;
 };
 
 }  // namespace
