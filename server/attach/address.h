@@ -23,6 +23,7 @@ struct NbdAddress {
 /// `tcp://HOST:PORT` and `unix:PATH`, as a table file has them. Throws AttachError (usage).
 NbdAddress parse_nbd_address(std::string_view text);
 
+/// Of all deadlines here.
 using Clock = std::chrono::steady_clock;
 
 /// A connection, made before `until`; its sends and receives wait for ever, as the kernel wants it.

@@ -161,7 +161,8 @@ def files_of(options, folder, engine):
     wrap = ("unshare", "-rm", "sh", "-c", mount, "sh")
     sanitizer = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
     return Server(options, folder, FILES.replace("ENGINE", engine), wrap=wrap,
-                  env={"ASAN_OPTIONS": sanitizer, "LD_PRELOAD": str(folder / "shim.so"), "IO_FAULTS": str(folder / "faults")})
+                  env={"ASAN_OPTIONS": sanitizer, "LD_PRELOAD": str(folder / "shim.so"),
+                       "IO_FAULTS": str(folder / "faults")})
 
 
 def play_files(options, folder, engine):

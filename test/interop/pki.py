@@ -47,3 +47,10 @@ def make(folder):
     (folder / "psk").mkdir()  # qemu wants the file alone, under this name.
     shutil.copy(folder / "keys.psk", folder / "psk/keys.psk")
     return authority
+
+
+def x509(authority, verify=True):
+    """The key `tls` of a table file: its certificates, and whether clients must have one."""
+    more = f", ca: {authority.cert}, verify_peer: true" if verify else ""
+    return (f"tls: {{ cert: {authority.folder}/server-cert.pem, "
+            f"key: {authority.folder}/server-key.pem{more} }}")
