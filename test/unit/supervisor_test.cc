@@ -187,18 +187,6 @@ TEST_CASE("passed sockets: one for IPv6 alone leaves any address of IPv4 to anot
     CHECK(listen[1].uri == "tcp://[::]:" + port);
 }
 
-TEST_CASE("passed sockets: of two that one name stands for, both are served") {
-    const Descriptors restored;
-    const Socket four = server::listen_tcp("127.0.0.1", 0);
-    const std::string port = std::to_string(server::port_of(four));
-    Descriptors::pass(3, four);
-    Descriptors::pass(4, server::listen_tcp("::1", server::port_of(four)));
-    const PassedSockets passed = Descriptors::take("2");
-    std::vector<config::ListenSpec> listen{address("tcp://localhost:" + port)};
-    passed.add_to(listen);
-    CHECK(listen.size() == 2);
-}
-
 TEST_CASE("passed sockets: those of another process are not ours") {
     std::vector<config::ListenSpec> listen;
     Descriptors::take("1", 1).add_to(listen);
