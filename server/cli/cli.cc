@@ -10,6 +10,7 @@
 #include "server/cli/command_line.h"
 #include "server/cli/embedded.h"
 #include "server/cli/exit.h"
+#include "server/net/fast_gcm.h"
 
 namespace server::cli {
 namespace {
@@ -46,8 +47,8 @@ std::string version_text() {
     constexpr const char* compiler = "g++ " __VERSION__;
 #endif
     return "dmnbd " DMNBD_VERSION "\noptional libraries: " +
-           std::string(embedded::optional_libraries) + "\nbuilt by " + compiler + ", " +
-           std::string(embedded::build_type);
+           std::string(embedded::optional_libraries) + ", " + fast_gcm_version() + "\nbuilt by " +
+           compiler + ", " + std::string(embedded::build_type);
 }
 
 std::vector<std::string> options_of(const CLI::App& app) {

@@ -25,8 +25,7 @@ std::shared_ptr<const TlsContext> load_tls(const config::TlsSpec& spec) {
 }
 
 // Nobody has credentials to begin with.
-void TlsRecords::Free::operator()(evp_cipher_ctx_st*) const noexcept {}
-TlsRecords::~TlsRecords() = default;
+TrafficKey::~TrafficKey() = default;
 void TlsStream::Free::operator()(ssl_st*) const noexcept {}
 TlsStream::TlsStream(std::shared_ptr<const TlsContext>, int socket, TlsScratch& scratch)
     : socket_(socket), scratch_(scratch) {}

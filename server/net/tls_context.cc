@@ -11,7 +11,9 @@
 #include <new>
 #include <string>
 
+#include "server/net/fast_gcm.h"
 #include "server/net/psk_file.h"
+#include "server/net/traffic_key.h"
 
 namespace server {
 namespace {
@@ -84,11 +86,9 @@ int find_session(SSL* ssl, const unsigned char* identity, std::size_t bytes, SSL
 /// TlsStream wants the secret that what the server sends is encrypted with, in whatever its
 /// connection has for it. Nobody is told of it, or of the others.
 void keep_secret(const SSL* ssl, const char* line) {
-    constexpr std::string_view wanted = "SERVER_TRAFFIC_SECRET_0 ";
-    const std::string_view text = line;
-    auto* secret = static_cast<std::vector<unsigned char>*>(SSL_get_app_data(ssl));
-    if (secret == nullptr || !text.starts_with(wanted)) return;
-    if (auto bytes = bytes_of_hex(text.substr(text.rfind(' ') + 1))) *secret = std::move(*bytes);
+    auto* secret = static_cast<TrafficKey::Secret*>(SSL_get_app_data(ssl));
+    if (secret == nullptr) return;
+    if (auto found = TrafficKey::server_secret(line)) *secret = std::move(*found);
 }
 
 /// A key with a passphrase is an error, and not a question on the terminal.
@@ -155,6 +155,7 @@ struct TlsContext::Loaded {
 TlsContext::TlsContext(const TlsSpec& spec) : loaded_(std::make_unique<Loaded>()) {
     SSL_CTX* context = loaded_->context.get();
     if (context == nullptr) throw std::bad_alloc();
+    fast_gcm_version();  // Opens the library here, and not on a shard.
     ERR_clear_error();
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
     // No session outlives its connection: it would outlive its certificates as well.

@@ -211,7 +211,7 @@ bool TlsStream::makes_records() {
 void TlsStream::change_key() {
     constexpr std::byte key_update[] = {std::byte{SSL3_MT_KEY_UPDATE}, {}, {}, std::byte{1}, {}};
     new_key_ = false;
-    if (!seal(key_update, SSL3_RT_HANDSHAKE) || !records_->next_key()) fail();
+    if (!seal(key_update, SSL3_RT_HANDSHAKE) || !records_->key().next()) fail();
 }
 
 ssize_t TlsStream::write(std::span<const iovec> pieces) {
@@ -220,7 +220,7 @@ ssize_t TlsStream::write(std::span<const iovec> pieces) {
         errno = EAGAIN;
         return -1;
     }
-    if (error_ == 0 && makes_records() && records_->key_is_worn()) change_key();
+    if (error_ == 0 && makes_records() && records_->key().worn()) change_key();
     if (error_ == 0) taken = makes_records() ? seal_all(pieces) : encrypt_all(pieces);
     send_encrypted();
     if (error_ == 0) return static_cast<ssize_t>(taken);

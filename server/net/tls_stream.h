@@ -10,13 +10,12 @@
 #include <vector>
 
 #include "server/net/tls_context.h"
+#include "server/net/tls_records.h"
 #include "server/net/tls_scratch.h"
 
 struct ssl_st;
 
 namespace server {
-
-class TlsRecords;
 
 /// The server's side of TLS over one socket that does not block, from the client's first byte of
 /// TLS on. The handshake is part of read(). Calls fail as system calls do, by -1 and errno: EPROTO
@@ -66,7 +65,7 @@ class TlsStream {
     const int socket_;
     TlsScratch& scratch_;
     std::unique_ptr<ssl_st, Free> ssl_;
-    std::vector<unsigned char> secret_;    // Of TLS 1.3, until...
+    TrafficKey::Secret secret_;            // Of TLS 1.3, until...
     std::unique_ptr<TlsRecords> records_;  // ...the first that is sent behind the handshake.
     bool finished_ = false;                // That is over for TLS 1.3, and OpenSSL sends no more.
     bool new_key_ = false;                 // The client wants us to use one.
