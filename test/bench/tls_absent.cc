@@ -6,7 +6,7 @@
 
 namespace bench {
 
-Tls::Tls(int, const std::string&, const std::string&) {
+Tls::Tls(int socket, const std::string&, const std::string&) : socket_(socket) {
     std::fprintf(stderr, "load: this build has no OpenSSL\n");
     std::exit(1);
 }
