@@ -7,6 +7,17 @@
 #include <thread>
 
 namespace dmcore {
+namespace {
+
+/// What was lent is copied soon, by the kernel into a socket, and is in no cache where reads are at
+/// random. Once its first lines are on their way the processor fetches those behind them by itself.
+void expect_to_be_read(const std::byte* lent) noexcept {
+    constexpr std::size_t line_bytes = 64;
+    constexpr std::size_t lines = 8;
+    for (std::size_t i = 0; i < lines; ++i) __builtin_prefetch(lent + i * line_bytes);
+}
+
+}  // namespace
 
 /// Holds one block for the length of a copy.
 class MemoryStore::Guard {
@@ -47,12 +58,12 @@ void MemoryStore::read(Block& block, std::size_t at, std::byte* to, std::size_t 
     if (block.bytes.load(std::memory_order_acquire) != nullptr) {
         const Guard guard(block);
         if (SharedBytes* shared = block.bytes.load(std::memory_order_relaxed)) {
+            std::byte* const data = shared->data() + at;
             const bool lent = loans != nullptr && bytes >= loan_bytes_min &&
-                              block.reads_to_copy == 0 &&
-                              loans->add(to, shared->data() + at, bytes, *shared);
-            if (lent) return;
+                              block.reads_to_copy == 0 && loans->add(to, data, bytes, *shared);
+            if (lent) return expect_to_be_read(data);
             if (block.reads_to_copy > 0) --block.reads_to_copy;
-            std::memcpy(to, shared->data() + at, bytes);
+            std::memcpy(to, data, bytes);
             return;
         }
     }
