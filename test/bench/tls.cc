@@ -79,6 +79,7 @@ bool Tls::receive() {
 
 /// The next record, where it lies. These ciphers add the same to what they encrypt and decrypt.
 void Tls::open(std::span<std::byte> record) {
+    if (record.size() < head_bytes + RecordCipher::tag_bytes) fail("a record that holds nothing");
     std::byte* const text = record.data() + head_bytes;
     std::size_t count = record.size() - head_bytes - RecordCipher::tag_bytes;
     const bool good = key_->begin({raw(record.data()), head_bytes}) &&
