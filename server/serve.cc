@@ -160,7 +160,6 @@ int serve_until_told(const config::Spec& given, const ServeOptions& options) {
     api = std::make_unique<control::Api>(*running, &configuration);
     plane.start(spec);
     running->listen(spec.listen);
-    print_banner(*running, seed, options);
     const auto tell_ready = [&] { supervisor.ready(status_text(*running, configuration)); };
     configuration.on_reload([&](bool begins) { begins ? supervisor.reloading() : tell_ready(); });
     const auto uris = running->uris();
@@ -169,14 +168,16 @@ int serve_until_told(const config::Spec& given, const ServeOptions& options) {
     {
         EventWatch events(*running, running->feed());
         FileWatch watch(calls_of(configuration, options.watch), watch_quiet);
-        Wait wait(options.run.empty() ? 0 : start_command(options.run, uri),
-                  {.hang_up = [&watch] { watch.poke(); },
+        Wait wait({.hang_up = [&watch] { watch.poke(); },
                    .tick =
                        [&] {
                            if (all_good(running->live_health())) supervisor.alive();
                        },
                    .tick_time = supervisor.watchdog() / 2});
-        tell_ready();  // Not before signals are heard: a reload may follow at once.
+        // Not before signals are heard: who is told may send one at once.
+        print_banner(*running, seed, options);
+        if (!options.run.empty()) wait.end_with(start_command(options.run, uri));
+        tell_ready();
         code = wait.run();
         exit_at_once_on_signal();
         running->end_steps();  // A reload under way ends here, too, and with it the watch can.

@@ -11,21 +11,28 @@ int exit_code_of(int status) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+/// What is being written then goes on, where Asio's handler would have it fail.
+void let_calls_go_on(int signal) {
+    struct sigaction action {};
+    ::sigaction(signal, nullptr, &action);
+    action.sa_flags |= SA_RESTART;
+    ::sigaction(signal, &action, nullptr);
+}
+
 }  // namespace
 
-Wait::Wait(pid_t command, Calls calls)
-    : signals_(io_, SIGTERM, SIGINT),
-      others_(io_, SIGHUP),
-      timer_(io_),
-      command_(command),
-      calls_(std::move(calls)) {
-    if (command_ != 0) {
-        others_.add(SIGCHLD);
-        command_ended();  // Before that, its signal went to nobody.
-    }
+Wait::Wait(Calls calls)
+    : signals_(io_, SIGTERM, SIGINT), others_(io_, SIGHUP), timer_(io_), calls_(std::move(calls)) {
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) let_calls_go_on(signal);
     wait_for_end();
     wait_for_others();
     if (calls_.tick_time.count() != 0) wait_for_tick();
+}
+
+void Wait::end_with(pid_t command) {
+    command_ = command;
+    others_.add(SIGCHLD);
+    command_ended();  // Before that, its signal went to nobody.
 }
 
 int Wait::run() {

@@ -11,7 +11,8 @@
 namespace server {
 
 /// What the main thread does while the others serve: it waits until the first signal that ends us,
-/// or the end of the command. A second signal while draining exits at once.
+/// or the end of the command. Signals are heard as soon as this is made, and answered in run(). A
+/// second signal while draining exits at once.
 class Wait {
   public:
     struct Calls {
@@ -19,9 +20,10 @@ class Wait {
         std::function<void()> tick;             // Every `tick_time`; may wait a little.
         std::chrono::microseconds tick_time{};  // Zero: never.
     };
-    /// `command`: a child whose end is ours, too; 0: none.
-    Wait(pid_t command, Calls calls);
+    explicit Wait(Calls calls);
 
+    /// The end of this child is ours, too.
+    void end_with(pid_t command);
     /// The exit code so far: of the command, or 0.
     int run();
 
@@ -35,7 +37,7 @@ class Wait {
     asio::signal_set signals_;
     asio::signal_set others_;
     asio::steady_timer timer_;
-    pid_t command_;
+    pid_t command_ = 0;  // None.
     Calls calls_;
     int code_ = 0;
 };
