@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <iostream>
@@ -78,8 +79,9 @@ Overrides overrides_of(const ServeOptions& options) {
     return overrides;
 }
 
-void print_banner(Running& running, std::uint64_t seed, const ServeOptions& options) {
-    std::cout << "dmnbd " DMNBD_VERSION "  seed " << seed << "  " << options.banner << '\n';
+std::string banner(Running& running, std::uint64_t seed, const ServeOptions& options) {
+    std::string text =
+        "dmnbd " DMNBD_VERSION "  seed " + std::to_string(seed) + "  " + options.banner + '\n';
     const auto state = running.state();
     const auto uris = running.uris();
     const auto served = running.exports();
@@ -88,12 +90,27 @@ void print_banner(Running& running, std::uint64_t seed, const ServeOptions& opti
             const std::string uri =
                 export_uri(uris[i], state->spec.listen[i].tls, state->spec.exports[k]);
             if (uri.empty()) continue;
-            std::cout << "  " << uri << "  " << served[k].device << "  "
-                      << config::size_text(served[k].size_bytes) << '\n';
+            text += "  " + uri + "  " + served[k].device + "  " +
+                    config::size_text(served[k].size_bytes) + '\n';
         }
     }
-    for (const std::string& hint : options.hints) std::cout << hint << '\n';
-    std::cout << "ready" << std::endl;
+    for (const std::string& hint : options.hints) text += hint + '\n';
+    return text + "ready\n";
+}
+
+/// Where nobody takes it, a signal to end must still be heard: none of it is worth waiting for
+/// then.
+void print(std::string_view text, Wait& wait) {
+    std::cout.flush();
+    while (!text.empty() && !wait.ended()) {
+        const ssize_t written = ::write(STDOUT_FILENO, text.data(), text.size());
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) {
+            std::cout.setstate(std::ios::badbit);  // Told at the end.
+            return;
+        }
+        text.remove_prefix(static_cast<std::size_t>(written));
+    }
 }
 
 /// Runs the command with $uri set. Returns its pid.
@@ -125,12 +142,6 @@ void raise_descriptor_limit() {
     if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
     limit.rlim_cur = limit.rlim_max;
     ::setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-void exit_at_once_on_signal() {
-    for (const int signal : {SIGTERM, SIGINT}) {
-        std::signal(signal, [](int number) { ::_exit(128 + number); });
-    }
 }
 
 /// For whoever asks the service manager.
@@ -175,11 +186,10 @@ int serve_until_told(const config::Spec& given, const ServeOptions& options) {
                        },
                    .tick_time = supervisor.watchdog() / 2});
         // Not before signals are heard: who is told may send one at once.
-        print_banner(*running, seed, options);
+        print(banner(*running, seed, options), wait);
         if (!options.run.empty()) wait.end_with(start_command(options.run, uri));
         tell_ready();
         code = wait.run();
-        exit_at_once_on_signal();
         running->end_steps();  // A reload under way ends here, too, and with it the watch can.
     }
     supervisor.stopping();

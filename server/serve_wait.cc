@@ -1,6 +1,7 @@
 #include "server/serve_wait.h"
 
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <csignal>
 
@@ -11,19 +12,17 @@ int exit_code_of(int status) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/// What is being written then goes on, where Asio's handler would have it fail.
-void let_calls_go_on(int signal) {
-    struct sigaction action {};
-    ::sigaction(signal, nullptr, &action);
-    action.sa_flags |= SA_RESTART;
-    ::sigaction(signal, &action, nullptr);
+void exit_at_once_on_signal() {
+    for (const int signal : {SIGTERM, SIGINT}) {
+        std::signal(signal, [](int number) { ::_exit(128 + number); });
+    }
+    std::signal(SIGHUP, SIG_IGN);
 }
 
 }  // namespace
 
 Wait::Wait(Calls calls)
     : signals_(io_, SIGTERM, SIGINT), others_(io_, SIGHUP), timer_(io_), calls_(std::move(calls)) {
-    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) let_calls_go_on(signal);
     wait_for_end();
     wait_for_others();
     if (calls_.tick_time.count() != 0) wait_for_tick();
@@ -35,8 +34,17 @@ void Wait::end_with(pid_t command) {
     command_ended();  // Before that, its signal went to nobody.
 }
 
+bool Wait::ended() {
+    io_.poll();
+    return io_.stopped();
+}
+
 int Wait::run() {
     io_.run();
+    // Before they go they would set what signals do back to what the system does.
+    signals_.clear();
+    others_.clear();
+    exit_at_once_on_signal();
     return code_;
 }
 

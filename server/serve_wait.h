@@ -11,8 +11,9 @@
 namespace server {
 
 /// What the main thread does while the others serve: it waits until the first signal that ends us,
-/// or the end of the command. Signals are heard as soon as this is made, and answered in run(). A
-/// second signal while draining exits at once.
+/// or the end of the command. Signals are heard as soon as this is made, and answered in ended()
+/// and run(); a call that waits meanwhile fails with EINTR. From the end of run() on such a signal
+/// exits at once, and SIGHUP is ignored.
 class Wait {
   public:
     struct Calls {
@@ -24,6 +25,8 @@ class Wait {
 
     /// The end of this child is ours, too.
     void end_with(pid_t command);
+    /// Have we been told to end already? Does not wait.
+    bool ended();
     /// The exit code so far: of the command, or 0.
     int run();
 
