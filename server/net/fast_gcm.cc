@@ -9,38 +9,56 @@
 namespace server {
 namespace {
 
-/// Its functions for this processor. Never changes once it is there, and is never unloaded.
-struct Library {
-    const IMB_MGR* functions = nullptr;  // Null: not to be used, for the reason...
-    std::string version;                 // ...that follows the name here.
-
+/// The library, opened. Never changes, and is never closed.
+class Library {
+  public:
     Library() {
         void* const file = ::dlopen("libIPSec_MB.so.1", RTLD_NOW | RTLD_LOCAL);
         if (file == nullptr) {
-            version = "no libIPSec_MB (faster TLS)";
+            version_ = "no libIPSec_MB (faster TLS)";
             return;
         }
-        const auto allocate = symbol<decltype(alloc_mb_mgr)>(file, "alloc_mb_mgr");
-        const auto initialize = symbol<decltype(init_mb_mgr_auto)>(file, "init_mb_mgr_auto");
-        const auto version_of = symbol<decltype(imb_get_version_str)>(file, "imb_get_version_str");
-        IMB_MGR* const made = allocate == nullptr ? nullptr : allocate(0);
-        if (made == nullptr || initialize == nullptr || version_of == nullptr) {
-            version = "libIPSec_MB (not used: it does not work)";
-            return;
-        }
-        initialize(made, nullptr);
-        version = "libIPSec_MB " + std::string(version_of());
-        if ((made->features & IMB_FEATURE_VAES) != 0) {
-            functions = made;
-        } else {
-            version += " (not used: the processor has no VAES)";
-        }
+        version_ = "libIPSec_MB";
+        const char* const why = why_not(file);
+        if (why != nullptr) version_ += " (not used: " + std::string(why) + ")";
     }
 
+    /// For this processor. Null: it is not to be used.
+    const IMB_MGR* functions() const noexcept { return functions_; }
+    const std::string& version() const noexcept { return version_; }
+
+  private:
     template <class Function>
     static Function* symbol(void* file, const char* name) {
         return reinterpret_cast<Function*>(::dlsym(file, name));
     }
+
+    /// Null: it can be used, and is. Keys are as large as the header says, and 1.4 has larger ones.
+    const char* why_not(void* file) {
+        const auto number_of = symbol<decltype(imb_get_version)>(file, "imb_get_version");
+        const auto version_of = symbol<decltype(imb_get_version_str)>(file, "imb_get_version_str");
+        const auto allocate = symbol<decltype(alloc_mb_mgr)>(file, "alloc_mb_mgr");
+        const auto initialize = symbol<decltype(init_mb_mgr_auto)>(file, "init_mb_mgr_auto");
+        if (number_of == nullptr || version_of == nullptr) return "it does not say its version";
+        version_ += ' ' + std::string(version_of());
+        constexpr unsigned behind_ours = IMB_VERSION_NUM / 0x100 * 0x100 + 0x100;
+        const unsigned number = number_of();
+        if (number < IMB_VERSION(1, 0, 0) || number >= behind_ours) {
+            return "this program was built for " IMB_VERSION_STR " and before";
+        }
+        IMB_MGR* const made = allocate == nullptr ? nullptr : allocate(0);
+        if (made == nullptr || initialize == nullptr) return "it can't be initialized";
+        initialize(made, nullptr);
+        if (made->imb_errno != 0) return "it fails its own tests";
+        if ((made->features & IMB_CPUFLAGS_AVX512_T2) != IMB_CPUFLAGS_AVX512_T2) {
+            return "the processor has no AVX-512 with VAES";
+        }
+        functions_ = made;
+        return nullptr;
+    }
+
+    const IMB_MGR* functions_ = nullptr;
+    std::string version_;
 };
 
 const Library& library() {
@@ -99,14 +117,14 @@ class FastGcm final : public RecordCipher {
 
 std::unique_ptr<RecordCipher> fast_gcm(std::size_t key_bytes) {
     assert(key_bytes == 16 || key_bytes == 32);
-    const IMB_MGR* const functions = library().functions;
+    const IMB_MGR* const functions = library().functions();
     if (functions == nullptr) return nullptr;
     if (key_bytes == 16) return std::make_unique<FastGcm<16>>(functions);
     return std::make_unique<FastGcm<32>>(functions);
 }
 
 std::string fast_gcm_version() {
-    return library().version;
+    return library().version();
 }
 
 }  // namespace server

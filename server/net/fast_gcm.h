@@ -15,7 +15,8 @@ namespace server {
 /// `key_bytes`: 16 or 32. Null: there is no such library or processor, or this build can't use it.
 std::unique_ptr<RecordCipher> fast_gcm(std::size_t key_bytes);
 
-/// "libIPSec_MB 1.3.0", or "no libIPSec_MB" and what that means.
+/// "libIPSec_MB 1.3.0", and behind it in parentheses why it is not used; or "no libIPSec_MB", and
+/// what that means.
 std::string fast_gcm_version();
 
 }  // namespace server

@@ -26,6 +26,7 @@ std::string take_line(std::string_view line, PreSharedKeys& keys) {
 
 std::optional<std::vector<unsigned char>> bytes_of_hex(std::string_view text) {
     std::vector<unsigned char> bytes;
+    bytes.reserve(text.size() / 2);  // So that no part of it is left where it grew.
     for (std::size_t at = 0; at < text.size(); at += 2) {
         unsigned char byte = 0;
         const char* end = text.data() + std::min(at + 2, text.size());

@@ -25,7 +25,6 @@ std::shared_ptr<const TlsContext> load_tls(const config::TlsSpec& spec) {
 }
 
 // Nobody has credentials to begin with.
-TrafficKey::~TrafficKey() = default;
 void TlsStream::Free::operator()(ssl_st*) const noexcept {}
 TlsStream::TlsStream(std::shared_ptr<const TlsContext>, int socket, TlsScratch& scratch)
     : socket_(socket), scratch_(scratch) {}

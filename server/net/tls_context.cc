@@ -86,7 +86,7 @@ int find_session(SSL* ssl, const unsigned char* identity, std::size_t bytes, SSL
 /// TlsStream wants the secret that what the server sends is encrypted with, in whatever its
 /// connection has for it. Nobody is told of it, or of the others.
 void keep_secret(const SSL* ssl, const char* line) {
-    auto* secret = static_cast<TrafficKey::Secret*>(SSL_get_app_data(ssl));
+    auto* secret = static_cast<Secret*>(SSL_get_app_data(ssl));
     if (secret == nullptr) return;
     if (auto found = TrafficKey::server_secret(line)) *secret = std::move(*found);
 }

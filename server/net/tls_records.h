@@ -16,7 +16,7 @@ class TlsRecords {
     static constexpr std::size_t overhead_bytes = head_bytes + 1 + RecordCipher::tag_bytes;
 
     /// As TrafficKey's.
-    TlsRecords(const ssl_st* ssl, TrafficKey::Secret secret) : key_(ssl, std::move(secret)) {}
+    TlsRecords(const ssl_st* ssl, Secret secret) : key_(ssl, std::move(secret)) {}
 
     /// Begins a record at `to` that will hold `bytes`, at most limits::tls_record_bytes. False, as
     /// from the next two: the cipher fails.

@@ -114,9 +114,7 @@ TlsStream::TlsStream(std::shared_ptr<const TlsContext> context, int socket, TlsS
     scratch_.encrypted.resize(limits::tls_unsent_bytes_max);
 }
 
-TlsStream::~TlsStream() {
-    OPENSSL_cleanse(secret_.data(), secret_.size());
-}
+TlsStream::~TlsStream() = default;
 
 /// True if there is input now.
 bool TlsStream::receive() {

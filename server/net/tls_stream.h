@@ -65,7 +65,7 @@ class TlsStream {
     const int socket_;
     TlsScratch& scratch_;
     std::unique_ptr<ssl_st, Free> ssl_;
-    TrafficKey::Secret secret_;            // Of TLS 1.3, until...
+    Secret secret_;                        // Of TLS 1.3, until...
     std::unique_ptr<TlsRecords> records_;  // ...the first that is sent behind the handshake.
     bool finished_ = false;                // That is over for TLS 1.3, and OpenSSL sends no more.
     bool new_key_ = false;                 // The client wants us to use one.

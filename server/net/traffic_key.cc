@@ -12,9 +12,11 @@
 
 namespace server {
 
-std::optional<TrafficKey::Secret> TrafficKey::server_secret(std::string_view line) {
+std::optional<Secret> TrafficKey::server_secret(std::string_view line) {
     if (!line.starts_with("SERVER_TRAFFIC_SECRET_0 ")) return std::nullopt;
-    return bytes_of_hex(line.substr(line.rfind(' ') + 1));
+    auto bytes = bytes_of_hex(line.substr(line.rfind(' ') + 1));
+    if (!bytes) return std::nullopt;
+    return Secret(std::move(*bytes));
 }
 
 TrafficKey::TrafficKey(const ssl_st* ssl, Secret secret)
@@ -22,10 +24,6 @@ TrafficKey::TrafficKey(const ssl_st* ssl, Secret secret)
       hash_(SSL_CIPHER_get_handshake_digest(SSL_get_current_cipher(ssl))),
       secret_(std::move(secret)) {
     if (!use_secret()) throw std::bad_alloc();
-}
-
-TrafficKey::~TrafficKey() {
-    OPENSSL_cleanse(secret_.data(), secret_.size());
 }
 
 /// HKDF-Expand-Label without a context (RFC 8446, 7.1).
@@ -44,8 +42,9 @@ bool TrafficKey::expand(std::string_view label, std::span<unsigned char> to) con
         OSSL_PARAM_construct_int(OSSL_KDF_PARAM_MODE, &mode),
         OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST,
                                          const_cast<char*>(EVP_MD_get0_name(hash_)), 0),
-        OSSL_PARAM_construct_octet_string(
-            OSSL_KDF_PARAM_KEY, const_cast<unsigned char*>(secret_.data()), secret_.size()),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY,
+                                          const_cast<unsigned char*>(secret_.bytes().data()),
+                                          secret_.bytes().size()),
         OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, info.data(), info.size()),
         OSSL_PARAM_construct_end()};
     const bool done =
@@ -65,9 +64,8 @@ bool TrafficKey::use_secret() {
 }
 
 bool TrafficKey::next() {
-    std::vector<unsigned char> next(secret_.size());
-    if (!expand("traffic upd", next)) return false;
-    OPENSSL_cleanse(secret_.data(), secret_.size());
+    Secret next(std::vector<unsigned char>(secret_.bytes().size()));
+    if (!expand("traffic upd", next.bytes())) return false;
     secret_ = std::move(next);
     return use_secret();
 }

@@ -28,7 +28,7 @@ constexpr std::size_t head_bytes = 5;
 
 void keep_secret(const SSL* ssl, const char* line) {
     if (auto secret = TrafficKey::server_secret(line)) {
-        *static_cast<TrafficKey::Secret*>(SSL_get_app_data(ssl)) = std::move(*secret);
+        *static_cast<server::Secret*>(SSL_get_app_data(ssl)) = std::move(*secret);
     }
 }
 
@@ -88,7 +88,9 @@ void Tls::open(std::span<std::byte> record) {
     while (count > 0 && text[count - 1] == std::byte{0}) --count;
     switch (count > 0 ? std::to_integer<int>(text[--count]) : 0) {
         case SSL3_RT_APPLICATION_DATA: opened_ = {text, count}; return;
-        case SSL3_RT_HANDSHAKE: return;  // A ticket, if the key stays as it is.
+        case SSL3_RT_HANDSHAKE:  // A ticket, if it is not...
+            if (text[0] == std::byte{SSL3_MT_KEY_UPDATE} && !key_->next()) fail("a key");
+            return;
         case SSL3_RT_ALERT: at_end_ = true; return;
         default: fail("a record of no type");
     }

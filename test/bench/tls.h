@@ -14,9 +14,8 @@ struct ssl_ctx_st;
 namespace bench {
 
 /// A client's side of TLS 1.3 over a socket. What it receives it decrypts itself, and does not look
-/// at the tags: a client should cost less than the server that it measures, and what was sent wrong
-/// shows in the data. Whatever goes wrong ends the program; so does the making of one where there
-/// is no OpenSSL.
+/// at the tags: a client should cost less than the server that it measures. Whatever goes wrong
+/// ends the program; so does the making of one where there is no OpenSSL.
 class Tls {
   public:
     /// Shakes hands; the socket still blocks. `ca`: the file with the certificate that signs the
@@ -36,7 +35,7 @@ class Tls {
     ssl_ctx_st* context_ = nullptr;
     ssl_st* ssl_ = nullptr;
     const int socket_;
-    server::TrafficKey::Secret secret_;
+    server::Secret secret_;
     std::unique_ptr<server::TrafficKey> key_;
     std::vector<std::byte> received_;
     std::span<std::byte> unopened_;  // Of it, what is to be decrypted...

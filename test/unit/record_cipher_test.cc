@@ -5,6 +5,8 @@
 #include <doctest/doctest.h>
 #include <openssl/ssl.h>
 
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -61,6 +63,24 @@ const Bytes text = from_hex(
     "1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39");
 
 }  // namespace
+
+#ifdef DMNBD_HAS_IPSEC_MB
+TEST_CASE("libIPSec_MB encrypts where the processor can") {
+    const std::string version = server::fast_gcm_version();
+    CHECK(version.starts_with("libIPSec_MB "));  // It comes with its header.
+    std::ifstream about("/proc/cpuinfo");
+    const std::string flags(std::istreambuf_iterator<char>(about), {});
+    bool can = true;
+    for (const char* flag : {" avx512f", " avx512bw", " avx512vl", " avx512ifma", " vaes",
+                             " vpclmulqdq", " gfni", " sha_ni"}) {
+        can = can && flags.find(flag) != std::string::npos;
+    }
+    CAPTURE(version);
+    CHECK((server::fast_gcm(16) != nullptr) == can);
+    CHECK((server::fast_gcm(32) != nullptr) == can);
+    CHECK((version.find('(') == std::string::npos) == can);
+}
+#endif
 
 TEST_CASE("record ciphers give what the specification of GCM does, however it comes in pieces") {
     const Bytes expected_128 = from_hex(
