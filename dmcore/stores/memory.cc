@@ -9,12 +9,22 @@
 namespace dmcore {
 namespace {
 
+constexpr std::size_t line_bytes = 64;  // Of a cache.
+
 /// What was lent is copied soon, by the kernel into a socket, and is in no cache where reads are at
 /// random. Once its first lines are on their way the processor fetches those behind them by itself.
 void expect_to_be_read(const std::byte* lent) noexcept {
-    constexpr std::size_t line_bytes = 64;
     constexpr std::size_t lines = 8;
     for (std::size_t i = 0; i < lines; ++i) __builtin_prefetch(lent + i * line_bytes);
+}
+
+/// A copy to where nothing is in the cache waits for line after line, and so does what follows it.
+/// Asked for beforehand they come side by side. Of long copies the processor sees where they lead.
+void expect_to_be_written(std::byte* place, std::size_t bytes) noexcept {
+    constexpr std::size_t most = 4096;
+    for (std::size_t i = 0; i < std::min(bytes, most); i += line_bytes) {
+        __builtin_prefetch(place + i, 1);
+    }
 }
 
 }  // namespace
@@ -89,7 +99,9 @@ bool MemoryStore::write(Block& block, std::size_t at, const std::byte* from,
     const Guard guard(block);
     SharedBytes* const own_bytes = own(block);
     if (own_bytes == nullptr) return false;
-    std::memcpy(own_bytes->data() + at, from, bytes);
+    std::byte* const place = own_bytes->data() + at;
+    expect_to_be_written(place, bytes);
+    std::memcpy(place, from, bytes);
     return true;
 }
 
