@@ -98,8 +98,7 @@ std::string banner(Running& running, std::uint64_t seed, const ServeOptions& opt
     return text + "ready\n";
 }
 
-/// Where nobody takes it, a signal to end must still be heard: none of it is worth waiting for
-/// then.
+/// Ends early if we are told to end: nobody may be there to take it.
 void print(std::string_view text, Wait& wait) {
     std::cout.flush();
     while (!text.empty() && !wait.ended()) {
@@ -187,7 +186,7 @@ int serve_until_told(const config::Spec& given, const ServeOptions& options) {
                    .tick_time = supervisor.watchdog() / 2});
         // Not before signals are heard: who is told may send one at once.
         print(banner(*running, seed, options), wait);
-        if (!options.run.empty()) wait.end_with(start_command(options.run, uri));
+        if (!options.run.empty() && !wait.ended()) wait.end_with(start_command(options.run, uri));
         tell_ready();
         code = wait.run();
         running->end_steps();  // A reload under way ends here, too, and with it the watch can.
