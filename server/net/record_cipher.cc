@@ -69,11 +69,10 @@ std::unique_ptr<RecordCipher> openssl_record_cipher(const SSL_CIPHER* suite) {
 }
 
 std::unique_ptr<RecordCipher> make_record_cipher(const SSL_CIPHER* suite) {
+    const EVP_CIPHER* const cipher = cipher_of(suite);
     std::unique_ptr<RecordCipher> fast;
-    switch (SSL_CIPHER_get_cipher_nid(suite)) {
-        case NID_aes_128_gcm: fast = fast_gcm(16); break;
-        case NID_aes_256_gcm: fast = fast_gcm(32); break;
-        default: break;
+    if (cipher != nullptr && EVP_CIPHER_get_mode(cipher) == EVP_CIPH_GCM_MODE) {
+        fast = fast_gcm(static_cast<std::size_t>(EVP_CIPHER_get_key_length(cipher)));
     }
     return fast != nullptr ? std::move(fast) : openssl_record_cipher(suite);
 }

@@ -9,7 +9,7 @@ struct ssl_cipher_st;
 namespace server {
 
 /// An AEAD that encrypts the records of one connection, piece by piece (RFC 8446, 5.2). Its calls
-/// return false where the library behind it fails; the record is lost then.
+/// return false where the library behind it fails; the record is lost then. On one thread.
 class RecordCipher {
   public:
     static constexpr std::size_t nonce_bytes = 12;
@@ -17,7 +17,7 @@ class RecordCipher {
     virtual ~RecordCipher() = default;
 
     virtual std::size_t key_bytes() const noexcept = 0;
-    /// From the next record on.
+    /// Of key_bytes(), from the next record on; before the first one.
     virtual bool set_key(std::span<const unsigned char> key) = 0;
     /// Begins a record; `head` is authenticated, not encrypted.
     virtual bool begin(std::span<const unsigned char, nonce_bytes> nonce,

@@ -8,7 +8,8 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
+
+#include "server/net/tls_records.h"
 
 namespace bench {
 namespace {
@@ -18,7 +19,7 @@ using server::TrafficKey;
 
 constexpr std::size_t received_bytes = 256 * 1024;  // By one system call, if there is so much.
 constexpr std::size_t given_bytes_max = 64 * 1024;  // At once: more would not stay in the cache.
-constexpr std::size_t head_bytes = 5;
+constexpr std::size_t head_bytes = server::TlsRecords::head_bytes;
 
 [[noreturn]] void fail(const char* what) {
     std::fprintf(stderr, "load: %s: ", what);
@@ -69,7 +70,7 @@ Tls::~Tls() {
 /// False: there is nothing now.
 bool Tls::receive() {
     const std::size_t rest = unopened_.size();
-    std::memmove(received_.data(), unopened_.data(), rest);
+    std::ranges::copy(unopened_, received_.begin());
     const ssize_t got = ::recv(socket_, received_.data() + rest, received_.size() - rest, 0);
     if (got < 0 && errno != EAGAIN && errno != EINTR) fail("receive");
     at_end_ = got == 0;
@@ -88,7 +89,7 @@ void Tls::open(std::span<std::byte> record) {
     while (count > 0 && text[count - 1] == std::byte{0}) --count;
     switch (count > 0 ? std::to_integer<int>(text[--count]) : 0) {
         case SSL3_RT_APPLICATION_DATA: opened_ = {text, count}; return;
-        case SSL3_RT_HANDSHAKE:  // A ticket, if it is not...
+        case SSL3_RT_HANDSHAKE:  // A ticket, or that another key follows.
             if (text[0] == std::byte{SSL3_MT_KEY_UPDATE} && !key_->next()) fail("a key");
             return;
         case SSL3_RT_ALERT: at_end_ = true; return;

@@ -12,6 +12,7 @@
 
 #include "server/limits.h"
 #include "server/net/fast_gcm.h"
+#include "server/net/psk_file.h"
 
 // Every library that may encrypt, beside the test cases 4 and 16 of the specification of GCM and
 // beside each other.
@@ -21,11 +22,7 @@ using server::RecordCipher;
 using Bytes = std::vector<unsigned char>;
 
 Bytes from_hex(const std::string& text) {
-    Bytes bytes;
-    for (std::size_t at = 0; at < text.size(); at += 2) {
-        bytes.push_back(static_cast<unsigned char>(std::stoi(text.substr(at, 2), nullptr, 16)));
-    }
-    return bytes;
+    return server::bytes_of_hex(text).value();
 }
 
 /// As OpenSSL makes it, and where it can be had as libIPSec_MB does.
