@@ -6,7 +6,7 @@
 
 namespace dmcore {
 
-void Lane::clone_done(Bio& bio) noexcept {
+[[gnu::flatten]] void Lane::clone_done(Bio& bio) noexcept {
     auto& clone = static_cast<Clone&>(bio);
     DmIo& io = *clone.io;
     Lane& lane = *io.lane;
@@ -53,22 +53,32 @@ void Lane::complete(DmIo& io) noexcept {
 
 /// The part's final answer.
 void Lane::finish(DmIo& io) noexcept {
-    if (io.failure.status == Status::ok) account(io);  // A flush without takers, [L-24].
+    if (!io.accounted && io.failure.status == Status::ok) [[unlikely]]
+        account(io, clock_.now());  // A flush without takers, [L-24].
     if (io.accounted) end_accounting(io, true);
+    if (io.failure.status != Status::ok) [[unlikely]] {
+        finish_failed(io);
+        return;
+    }
+    if (io.parked != nullptr) [[unlikely]]
+        parking_.drop(io.parked, io.part_sectors());
+    Bio& bio = *io.orig;
+    retire(io);
+    bio.end();
+}
+
+/// Of several attempts the first failure is told.
+void Lane::finish_failed(DmIo& io) noexcept {
     Bio& bio = *io.orig;
     Failure failure = io.failure;
     const std::uint64_t start = io.start_sector();
-    if (failure.status != Status::ok && io.parked != nullptr && io.parked->attempts > 0) {
+    if (io.parked != nullptr && io.parked->attempts > 0) {
         failure = io.parked->first;
         failure.sync_lost |= io.failure.sync_lost;
     }
     parking_.drop(io.parked, io.part_sectors());
     retire(io);
-    if (failure.status == Status::ok) {
-        bio.end();
-    } else {
-        bio.fail(failure, start);
-    }
+    bio.fail(failure, start);
 }
 
 /// The DmIo is done with, whether its part has been answered or put back.
@@ -82,36 +92,27 @@ void Lane::retire(DmIo& io) noexcept {
         agenda_.add(quiet_work_);
 }
 
-/// From now on the part shows in the statistics, however it ends.
-void Lane::account(DmIo& io) noexcept {
-    if (io.accounted || io.orig->done == settled) return;
-    io.accounted = true;
-    if (stats_.in_flight() == 0) busy_since_ = clock_.now();
-    ++(io.orig->op == Op::read ? stats_.reads_in_flight : stats_.writes_in_flight);
-    if (shared_->regions.any()) [[unlikely]]
-        io.region_mark = shared_->regions.start(io.region_io(), clock_.now());
-}
-
 /// `ended`: finally. Otherwise the part will be run again, and counts then [D-3], [A-9].
 void Lane::end_accounting(DmIo& io, bool ended) noexcept {
-    if (ended) count(io);
+    const Time now = clock_.now();
+    if (ended) count(io, now);
     --(io.orig->op == Op::read ? stats_.reads_in_flight : stats_.writes_in_flight);
-    if (stats_.in_flight() == 0) stats_.busy += clock_.now() - busy_since_;
+    if (stats_.in_flight() == 0) stats_.busy += now - busy_since_;
     if (io.region_mark.regions_made == 0) [[likely]]
         return;
     if (ended) {
-        shared_->regions.end(io.region_io(), io.region_mark, io.started_at, clock_.now());
+        shared_->regions.end(io.region_io(), io.region_mark, io.started_at, now);
     } else {
-        shared_->regions.put_back(io.region_io(), io.region_mark, clock_.now());
+        shared_->regions.put_back(io.region_io(), io.region_mark, now);
     }
     io.region_mark = {};
 }
 
-void Lane::count(const DmIo& io) noexcept {
+void Lane::count(const DmIo& io, Time now) noexcept {
     OpStats& stats = stats_.ops[static_cast<std::size_t>(io.orig->op)];
     ++stats.ios;
     if (io.orig->op != Op::flush) stats.sectors += io.part_sectors();
-    stats.time += clock_.now() - io.started_at;
+    stats.time += now - io.started_at;
 }
 
 void Lane::feed_starved() noexcept {

@@ -59,7 +59,8 @@ Lane::~Lane() {
     shared_->lanes[index_] = nullptr;
 }
 
-void Lane::submit(Bio& bio) noexcept {
+/// Flattened, as clone_done() is: of a bio's way down and up a quarter was calling functions.
+[[gnu::flatten]] void Lane::submit(Bio& bio) noexcept {
     if (parking_.starving()) [[unlikely]] {
         parking_.starve(bio);
     } else {
@@ -117,7 +118,7 @@ bool Lane::pass(Bio& bio) noexcept {
     }
     if (bio.op == Op::flush) {
         io->lingering = lingering_;
-        carve(*io, bio.iter.sectors());
+        carve(*io, bio.iter.bytes);
         fan_out(*io);
         return false;
     }
@@ -125,7 +126,7 @@ bool Lane::pass(Bio& bio) noexcept {
     const std::uint64_t sectors = part_sectors(bio, row);
     if (moves_data(bio.op, row.target->traits())) [[likely]]
         return map_data(*io, row, sectors);
-    const bool more = carve(*io, sectors);
+    const bool more = carve(*io, sectors * sector_bytes);
     io->row = static_cast<std::uint32_t>(&row - table_->rows().data());
     fan_out(*io);
     return more;
@@ -166,41 +167,43 @@ std::uint64_t Lane::part_sectors(const Bio& bio, const Table::Row& row) const no
 /// Takes the part off the front of its bio. True: the bio goes on behind it, so the DmIo notes
 /// where the part lies, counted from the end, which never moves. This, one count and the trim are
 /// all that a split costs.
-bool Lane::carve(DmIo& io, std::uint64_t sectors) noexcept {
+bool Lane::carve(DmIo& io, std::uint64_t bytes) noexcept {
     Bio& bio = *io.orig;
-    if (sectors == bio.iter.sectors()) {
+    if (bytes == bio.iter.bytes) {
         bio.parked = nullptr;  // The part has it now.
         return false;
     }
     io.was_split = true;
-    io.sectors = sectors;
+    io.sectors = bytes / sector_bytes;
     io.sector_offset = bio.iter.sectors();
     ++bio.remaining;
     Parking::share(io.parked);
     ++stats_.splits;
-    advance(bio.iter, bio.segments, has_data(bio.op), sectors * sector_bytes);
+    advance(bio.iter, bio.segments, has_data(bio.op), bytes);
     return true;
 }
 
 bool Lane::map_data(DmIo& io, Table::Row& row, std::uint64_t sectors) noexcept {
     Bio& bio = *io.orig;
-    Clone& clone = *take_clone(io);
-    clone.iter.bytes = sectors * sector_bytes;
+    Clone& clone = *take_clone(io, bio.iter.sector - row.start_sector, sectors);
     if (!has_data(bio.op)) {
         clone.op = Op::write;
         clone.segments = zero_segments();
     }
-    clone.iter.sector -= row.start_sector;
     const Mapped mapped = row.target->map(clone);
-    const bool more = carve(io, clone.iter.sectors());  // It may have taken less [L-17].
+    const bool more = carve(io, clone.iter.bytes);  // It may have taken less [L-17].
     if (!has_data(bio.op)) --io.pending;
+    if (!more) {
+        dispatch(io, clone, row, mapped);  // The last thing of all: it costs no stack.
+        return false;
+    }
     dispatch(io, clone, row, mapped);
-    return more;
+    return true;
 }
 
 /// Issues the clones of a flush, discard or write_zeroes, from where the DmIo stands. Without a
 /// clone to be had it goes on when one comes back, unless its submitter has died by then [O-2].
-void Lane::fan_out(DmIo& io) noexcept {
+[[gnu::noinline]] void Lane::fan_out(DmIo& io) noexcept {
     const Bio& bio = *io.orig;
     if (bio.origin != nullptr && bio.origin->dead) {
         mark(Mark::dead_in_fan_out);
@@ -220,11 +223,11 @@ bool Lane::fan_out_row(DmIo& io) noexcept {
     Table::Row& row = table_->rows()[io.row];
     const std::uint32_t count = clone_count(io.orig->op, row.target->traits());
     assert(count > 0 || io.orig->op == Op::flush);  // admit() and pass() saw to it [L-4], [D-14].
+    const std::uint64_t sector =
+        io.start_sector() - (io.orig->op == Op::flush ? 0 : row.start_sector);
     for (; io.number < count; ++io.number) {
-        Clone* clone = take_clone(io);
+        Clone* clone = take_clone(io, sector, io.part_sectors());
         if (clone == nullptr) return false;
-        clone->number = io.number;
-        if (clone->op != Op::flush) clone->iter.sector -= row.start_sector;
         dispatch(io, *clone, row, row.target->map(*clone));
     }
     return true;
@@ -240,23 +243,25 @@ bool Lane::fan_out_flush(DmIo& io) noexcept {
             if (!fan_out_row(io)) return false;
             continue;
         }
-        Clone* clone = take_clone(io);
+        Clone* clone = take_clone(io, io.start_sector(), io.part_sectors());
         if (clone == nullptr) return false;
         clone->lower = &table_->lowers()[io.row];
-        send(io, *clone);
+        send(io, *clone, clock_.now());
     }
     const std::size_t all = own + (io.lingering == nullptr ? 0 : io.lingering->size());
     for (; io.row < all; ++io.row) {
-        Clone* clone = take_clone(io);
+        Clone* clone = take_clone(io, io.start_sector(), io.part_sectors());
         if (clone == nullptr) return false;
         clone->lower = &(*io.lingering)[io.row - own].lower;
-        send(io, *clone);
+        send(io, *clone, clock_.now());
     }
     return true;
 }
 
-/// A clone over the whole part; null when none is free.
-Clone* Lane::take_clone(DmIo& io) noexcept {
+/// A clone over this range, which is the part's as a target or a device below counts; null when
+/// none is free. The range is not copied from the bio, which the level above has just written:
+/// reading it back in wider pieces than it was written in stalls the processor.
+Clone* Lane::take_clone(DmIo& io, std::uint64_t sector, std::uint64_t sectors) noexcept {
     Clone* clone = io.clone_used ? clones_.take() : &io.clone;
     if (clone == nullptr) return nullptr;
     io.clone_used = true;
@@ -266,7 +271,10 @@ Clone* Lane::take_clone(DmIo& io) noexcept {
     clone->fua = bio.fua;
     clone->no_unmap = bio.no_unmap;
     clone->remaining = 1;
-    clone->iter = bio.iter;
+    clone->iter = {.sector = sector,
+                   .bytes = sectors * sector_bytes,
+                   .segment = bio.iter.segment,
+                   .done = bio.iter.done};
     clone->segments = bio.segments;
     clone->loans = bio.loans;
     clone->failure = {};
@@ -276,11 +284,7 @@ Clone* Lane::take_clone(DmIo& io) noexcept {
     clone->parked = nullptr;
     clone->io = &io;
     clone->target = nullptr;
-    clone->number = 0;
-    if (io.was_split) {
-        clone->iter.sector = io.start_sector();
-        clone->iter.bytes = io.sectors * sector_bytes;
-    }
+    clone->number = io.number;
     return clone;
 }
 
@@ -288,14 +292,14 @@ Clone* Lane::take_clone(DmIo& io) noexcept {
 void Lane::dispatch(DmIo& io, Clone& clone, Table::Row& row, Mapped mapped) noexcept {
     if (mapped == Mapped::remapped) [[likely]] {
         if (row.target->traits().sees_end) clone.target = row.target.get();
-        send(io, clone);
+        send(io, clone, io.started_at);
         return;
     }
     if (mapped == Mapped::kept) {
         if (row.target->traits().sees_end) clone.target = row.target.get();
         return;
     }
-    if (mapped == Mapped::done || mapped == Mapped::error) account(io);
+    if (mapped == Mapped::done || mapped == Mapped::error) account(io, io.started_at);
     if (mapped == Mapped::requeue) clone.failure.status = Status::requeue;
     if (mapped == Mapped::kill || mapped == Mapped::error) {
         if (clone.failure.status == Status::ok) clone.failure.status = Status::io_error;
@@ -304,8 +308,18 @@ void Lane::dispatch(DmIo& io, Clone& clone, Table::Row& row, Mapped mapped) noex
     clone.end();
 }
 
-void Lane::send(DmIo& io, Clone& clone) noexcept {
-    account(io);
+/// From now on the part shows in the statistics, however it ends.
+void Lane::account(DmIo& io, Time now) noexcept {
+    if (io.accounted || io.orig->done == settled) return;
+    io.accounted = true;
+    if (stats_.in_flight() == 0) busy_since_ = now;
+    ++(io.orig->op == Op::read ? stats_.reads_in_flight : stats_.writes_in_flight);
+    if (shared_->regions.any()) [[unlikely]]
+        io.region_mark = shared_->regions.start(io.region_io(), now);
+}
+
+void Lane::send(DmIo& io, Clone& clone, Time now) noexcept {
+    account(io, now);
     clone.mapped_bytes = clone.iter.bytes;
     ++clone.lower->issued;
     if (io.parked != nullptr && io.parked->issued) {
@@ -320,7 +334,8 @@ void issue(Clone& clone) noexcept {
         clone.fail({.status = Status::shutdown}, clone.iter.sector);
         return;
     }
-    clone.io->lane->send(*clone.io, clone);
+    Lane& lane = *clone.io->lane;
+    lane.send(*clone.io, clone, lane.clock_.now());
 }
 
 void Lane::close_targets(const std::function<void()>& then) {

@@ -186,14 +186,14 @@ class Lane final : public BlockDevice {
     bool pass(Bio& bio) noexcept;
     DmIo* begin(Bio& bio) noexcept;
     std::uint64_t part_sectors(const Bio& bio, const Table::Row& row) const noexcept;
-    bool carve(DmIo& io, std::uint64_t sectors) noexcept;
+    bool carve(DmIo& io, std::uint64_t bytes) noexcept;
     bool map_data(DmIo& io, Table::Row& row, std::uint64_t sectors) noexcept;
     void fan_out(DmIo& io) noexcept;
     bool fan_out_row(DmIo& io) noexcept;
     bool fan_out_flush(DmIo& io) noexcept;
-    Clone* take_clone(DmIo& io) noexcept;
+    Clone* take_clone(DmIo& io, std::uint64_t sector, std::uint64_t sectors) noexcept;
     void dispatch(DmIo& io, Clone& clone, Table::Row& row, Mapped mapped) noexcept;
-    void send(DmIo& io, Clone& clone) noexcept;
+    void send(DmIo& io, Clone& clone, Time now) noexcept;
     friend void issue(Clone& clone) noexcept;
     void recall_below() noexcept;
 
@@ -208,9 +208,10 @@ class Lane final : public BlockDevice {
     static void merge(DmIo& io, const Failure& failure) noexcept;
     void complete(DmIo& io) noexcept;
     void finish(DmIo& io) noexcept;
+    void finish_failed(DmIo& io) noexcept;
     void retire(DmIo& io) noexcept;
-    void account(DmIo& io) noexcept;
-    void count(const DmIo& io) noexcept;
+    void account(DmIo& io, Time now) noexcept;
+    void count(const DmIo& io, Time now) noexcept;
     void end_accounting(DmIo& io, bool ended) noexcept;
     void feed_starved() noexcept;
     void tell_quiet() noexcept;

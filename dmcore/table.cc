@@ -214,14 +214,12 @@ void Table::index_rows() {
 
 /// Of many rows of one length, the usual large table, a slice is one row: then nothing is searched,
 /// and memory that is in no cache is waited for twice, not twenty times.
-Table::Row* Table::find(std::uint64_t sector) noexcept {
-    if (sector >= sectors()) return nullptr;
-    const Slice slice = slices_[sector >> slice_shift_];
+Table::Row& Table::search(Slice slice, std::uint64_t sector) noexcept {
     const auto first = rows_.begin() + slice.first;
     const auto after = std::upper_bound(
         first + 1, rows_.begin() + slice.last + 1, sector,
         [](std::uint64_t wanted, const Row& row) { return wanted < row.start_sector; });
-    return &*(after - 1);
+    return *(after - 1);
 }
 
 std::string Table::table_text(TextForm form) const {

@@ -63,7 +63,11 @@ class Table {
     std::uint64_t sectors() const noexcept { return rows_.back().end(); }
 
     /// The row that holds `sector`; null past the end.
-    Row* find(std::uint64_t sector) noexcept;
+    Row* find(std::uint64_t sector) noexcept {
+        if (sector >= sectors()) return nullptr;
+        const Slice slice = slices_[sector >> slice_shift_];
+        return slice.first == slice.last ? &rows_[slice.first] : &search(slice, sector);
+    }
 
     std::vector<Row>& rows() noexcept { return rows_; }
     const std::vector<Row>& rows() const noexcept { return rows_; }
@@ -89,6 +93,11 @@ class Table {
     std::string status_text() const;
 
   private:
+    /// The rows that hold the first and the last sector of one piece of 2^slice_shift_ sectors.
+    struct Slice {
+        std::uint32_t first, last;
+    };
+
     void add_row(std::size_t index, unsigned lane, Agenda& agenda, Clock& clock,
                  const FindDevice& find);
     Lower& lower(const std::string& name, const FindDevice& find);
@@ -96,15 +105,12 @@ class Table {
     void stack_limits();
     void check_blocks() const;
     void index_rows();
+    Row& search(Slice slice, std::uint64_t sector) noexcept;
 
     std::shared_ptr<TableShared> shared_;
     std::deque<Lower> lowers_;
     FaultCounts faults_;
     std::vector<Row> rows_;
-    /// The rows that hold the first and the last sector of one piece of 2^slice_shift_ sectors.
-    struct Slice {
-        std::uint32_t first, last;
-    };
     std::vector<Slice> slices_;  // For find(): at most as many as rows.
     unsigned slice_shift_ = 0;
     std::vector<std::size_t> kinds_;
