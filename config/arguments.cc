@@ -37,8 +37,8 @@ Value<std::int64_t> whole_milliseconds(std::string_view text) {
     if (!time) return tl::unexpected(time.error());
     const std::int64_t ms = time->count() / 1'000'000;
     if (dmcore::Time(ms * 1'000'000) == *time) return ms;
-    return tl::unexpected(ValueError{"bad-duration", quoted(text) + " is finer than a millisecond",
-                                     "write it like 250ms"});
+    return tl::unexpected(ValueError{
+        "bad-duration", in_quotes(text) + " is finer than a millisecond", "write it like 250ms"});
 }
 Value<std::string> milliseconds_word(std::string_view text) {
     return whole_milliseconds(text).map([](std::int64_t ms) { return std::to_string(ms); });
@@ -203,7 +203,7 @@ class NamedArguments {
             known.push_back(feature.name);
         }
         context_.found.error(
-            at, {"unknown-feature", what_ + " has no feature " + quoted(name),
+            at, {"unknown-feature", what_ + " has no feature " + in_quotes(name),
                  did_you_mean(name, known), "its features: " + comma_separated(known)});
         return nullptr;
     }

@@ -13,7 +13,7 @@ void check_block_size(Checking& checking, const DeviceSpec& device) {
     checking.found.error(
         device.position,
         {"block-size",
-         "device " + quoted(device.name) + " has " + std::to_string(device.size_sectors) +
+         "device " + in_quotes(device.name) + " has " + std::to_string(device.size_sectors) +
              " sectors, no multiple of its block_size " + std::to_string(device.block_bytes),
          {},
          "make it " + sectors_text(device.size_sectors / block_sectors * block_sectors) + " long"});
@@ -54,7 +54,7 @@ void check_exports(Checking& checking) {
             checking.found.error(
                 one.device_position,
                 {"store-exported",
-                 what + ": " + quoted(one.device) + " is a store, not a device",
+                 what + ": " + in_quotes(one.device) + " is a store, not a device",
                  {},
                  "export a device over it: table: [ { target: linear, args: { device: " +
                      one.device + " } } ]"});
@@ -62,7 +62,7 @@ void check_exports(Checking& checking) {
         }
         checking.found.error(one.device_position,
                              {"unknown-device",
-                              what + ": there is no device " + quoted(one.device),
+                              what + ": there is no device " + in_quotes(one.device),
                               did_you_mean(one.device, devices),
                               {}});
     }
@@ -70,8 +70,8 @@ void check_exports(Checking& checking) {
         for (const std::string& name : listen.exports) {
             if (std::find(names.begin(), names.end(), name) != names.end()) continue;
             checking.found.error(listen.position, {"unknown-export",
-                                                   "listen " + quoted(listen.uri) +
-                                                       ": there is no export " + quoted(name),
+                                                   "listen " + in_quotes(listen.uri) +
+                                                       ": there is no export " + in_quotes(name),
                                                    did_you_mean(name, names),
                                                    {}});
         }

@@ -30,7 +30,7 @@ class Names {
         all_.push_back(name);
         if (is_first) return;
         found_.error(
-            at, {"duplicate-name", quoted(name) + " is given twice",
+            at, {"duplicate-name", in_quotes(name) + " is given twice",
                  "stores and devices share their names", "rename one of the two", first->second});
     }
 
@@ -41,16 +41,16 @@ class Names {
 
 void unknown_name(Checking& checking, const DeviceSpec& device, const Names& names,
                   const std::string& name, const Position& at) {
-    const std::string what = "device " + quoted(device.name) + ": ";
+    const std::string what = "device " + in_quotes(device.name) + ": ";
     if (name.find_first_of(":/") != std::string::npos) {
         checking.found.error(at, {"unmapped-device",
-                                  what + quoted(name) + " is not a store or device of this file",
+                                  what + in_quotes(name) + " is not a store or device of this file",
                                   {},
                                   "say which one it is: map: { \"" + name + "\": NAME }"});
         return;
     }
     checking.found.error(at, {"unknown-device",
-                              what + "there is no store or device " + quoted(name),
+                              what + "there is no store or device " + in_quotes(name),
                               did_you_mean(name, names.all()),
                               {}});
 }
@@ -118,7 +118,7 @@ class Stack {
     void report_depth(Diagnostics& found, std::size_t device) const {
         const DeviceSpec& spec = spec_.devices[device];
         found.error(spec.position, {"too-deep",
-                                    "device " + quoted(spec.name) + " is number " +
+                                    "device " + in_quotes(spec.name) + " is number " +
                                         std::to_string(stack_max + 1) + " of a stack",
                                     {},
                                     "at most 64 devices may stand on one another"});
@@ -156,7 +156,7 @@ class Stack {
         const std::string& lower = spec_.devices[cycle[cycle.size() > 1 ? 1 : 0]].name;
         found.error(place_of_name(first, lower),
                     {"cycle",
-                     quoted(first.name) + " is built on itself: " + path + first.name,
+                     in_quotes(first.name) + " is built on itself: " + path + first.name,
                      {},
                      "let one of them use a store instead"});
     }

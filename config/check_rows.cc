@@ -17,7 +17,7 @@ class RowCheck {
     RowCheck(Checking& checking, DeviceSpec& device)
         : checking_(checking),
           device_(device),
-          what_("device " + quoted(device.name)),
+          what_("device " + in_quotes(device.name)),
           is_text_(device.place.segments.empty()) {}
 
     bool run() {
@@ -111,7 +111,7 @@ class RowCheck {
     bool find_length(dmcore::RowSpec& row, const Legs& legs) {
         if (legs.list.empty()) {
             fail(Part::target, {"length-missing",
-                                what_ + ": target " + quoted(row.target) +
+                                what_ + ": target " + in_quotes(row.target) +
                                     " has no device to take its length from",
                                 {},
                                 "give the segment a length"});
@@ -151,7 +151,7 @@ class RowCheck {
         if (!leg.offset_sectors) {
             fail(Part::args,
                  {"bad-number",
-                  what_ + ": offset " + quoted(row.words[leg.word + 1]) +
+                  what_ + ": offset " + in_quotes(row.words[leg.word + 1]) +
                       " is not a number of sectors",
                   {},
                   "write decimal digits only"},
@@ -160,7 +160,7 @@ class RowCheck {
         }
         fail(Part::args,
              {"past-end",
-              quoted(row.words[leg.word]) + " is " + sectors_text(size) +
+              in_quotes(row.words[leg.word]) + " is " + sectors_text(size) +
                   ", this segment begins at " + sectors_text(*leg.offset_sectors),
               "expected less than " + sectors(size),
               {}},
@@ -186,7 +186,7 @@ class RowCheck {
             const std::uint64_t room = (size - *leg.offset_sectors) * share;
             fail(length_given ? Part::length : Part::args,
                  {"past-end",
-                  quoted(row.words[leg.word]) + " is " + sectors_text(size) +
+                  in_quotes(row.words[leg.word]) + " is " + sectors_text(size) +
                       ", this segment needs it up to " +
                       (end ? sectors_text(*end) : "more than 2^64 sectors"),
                   "expected at most " + sectors(room),

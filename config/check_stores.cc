@@ -29,7 +29,7 @@ struct FileIdentity {
 class StoreCheck {
   public:
     StoreCheck(Checking& checking, StoreSpec& store)
-        : checking_(checking), store_(store), what_("store " + config::quoted(store.name)) {}
+        : checking_(checking), store_(store), what_("store " + config::in_quotes(store.name)) {}
 
     /// True if the size of the store is known and good.
     bool file_is_good() {
@@ -48,7 +48,7 @@ class StoreCheck {
     const FileIdentity& identity() const noexcept { return identity_; }
 
   private:
-    std::string path() const { return what_ + ": " + config::quoted(store_.path); }
+    std::string path() const { return what_ + ": " + config::in_quotes(store_.path); }
 
     bool fail(Report report) {
         checking_.found.error(store_.path_position, std::move(report));
@@ -129,8 +129,8 @@ void check_stores(Checking& checking) {
             if (!is_first) {
                 checking.found.error(store.path_position,
                                      {"file-used-twice",
-                                      "stores " + config::quoted(first->second->name) + " and " +
-                                          config::quoted(store.name) + " are the same file",
+                                      "stores " + config::in_quotes(first->second->name) + " and " +
+                                          config::in_quotes(store.name) + " are the same file",
                                       {},
                                       "use one store, and 'offset' to share it",
                                       first->second->path_position});

@@ -95,7 +95,7 @@ class TableTrial {
         const auto& segments = device_.place.segments;
         const bool written = row >= segments.size() || segments[row].length.written();
         if (length && written) part = dmcore::TableError::Part::length;
-        const std::string what = length ? "" : "device " + quoted(device_.name) + ": ";
+        const std::string what = length ? "" : "device " + in_quotes(device_.name) + ": ";
         checking_.found.error(device_.place.of(error.row, error.word, part),
                               {error.slug, what + error.message, {}, error.help});
     }

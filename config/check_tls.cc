@@ -28,7 +28,7 @@ std::optional<std::string> content_of(Diagnostics& found, const std::string& pat
                              : why                        ? why.message()
                                                           : "it is empty";
     found.error(at, {why == std::errc::no_such_file_or_directory ? "no-such-file" : "bad-tls-file",
-                     "tls: " + std::string(key) + ' ' + config::quoted(path) + ": " + what,
+                     "tls: " + std::string(key) + ' ' + config::in_quotes(path) + ": " + what,
                      {},
                      "a relative path begins where the server was started"});
     return std::nullopt;
@@ -61,8 +61,8 @@ void check_remote_tls(Checking& checking, const StoreSpec& store) {
         if (path.empty() || std::filesystem::exists(path, ignored)) return;
         checking.found.error(store.tls.position,
                              {"no-such-file",
-                              "store " + config::quoted(store.name) + ": tls: " + key +
-                                  ": there is no " + config::quoted(path),
+                              "store " + config::in_quotes(store.name) + ": tls: " + key +
+                                  ": there is no " + config::in_quotes(path),
                               {},
                               "a relative path begins where the server was started"});
     };
@@ -74,7 +74,7 @@ void check_remote_tls(Checking& checking, const StoreSpec& store) {
     checking.found.error(
         store.tls.position,
         {"tls-conflict",
-         "store " + config::quoted(store.name) + ": tls: no, but its uri begins with nbds",
+         "store " + config::in_quotes(store.name) + ": tls: no, but its uri begins with nbds",
          {},
          "leave 'tls' out, or write a uri that begins with nbd"});
 }
@@ -112,7 +112,7 @@ void check_tls_uses(Checking& checking) {
                                                   "change 'tls' here or in 'listen'"});
     }
     for (const ListenSpec& listen : spec.listen) {
-        check_use(checking, "listen " + config::quoted(listen.uri), listen.tls,
+        check_use(checking, "listen " + config::in_quotes(listen.uri), listen.tls,
                   listen.tls_position);
     }
 }

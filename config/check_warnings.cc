@@ -114,9 +114,9 @@ class Warnings {
             checking_.found.warning(
                 device.retry_position,
                 {"hidden-fault",
-                 quoted(device.name) +
+                 in_quotes(device.name) +
                      " retries EIO, so clients will see stalls, not the errors that " +
-                     quoted(injector->name) + " injects",
+                     in_quotes(injector->name) + " injects",
                  {},
                  "leave EIO out of 'errors' if clients are meant to see them"});
         }

@@ -42,12 +42,12 @@ std::string escaped(std::string_view text, std::size_t bytes_max) {
 
 }  // namespace
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
     return "'" + escaped(text, quoted_bytes_max) + "'";
 }
 
 std::string export_subject(std::string_view name) {
-    return name.empty() ? "the default export" : "export " + quoted(name);
+    return name.empty() ? "the default export" : "export " + in_quotes(name);
 }
 
 void Diagnostics::add(Severity severity, const Position& at, Report report) {

@@ -73,7 +73,7 @@ class Diagnostics {
 };
 
 /// `text` in single quotes for a message: control characters escaped, cut where it is long.
-std::string quoted(std::string_view text);
+std::string in_quotes(std::string_view text);
 
 /// How messages speak of an export: "export 'big'", "the default export".
 std::string export_subject(std::string_view name);

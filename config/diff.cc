@@ -33,7 +33,7 @@ class Differences {
     std::string text_;
 };
 
-std::string store_text(const StoreSpec& store) {
+std::string store_summary(const StoreSpec& store) {
     const std::string size = sectors_text(store.size_sectors);
     const std::string place = store.path + store.uri;
     return std::string(name_of(store.type)) + ' ' + (place.empty() ? "" : place + ' ') + size;
@@ -126,7 +126,7 @@ class Differ {
     }
 
     void add(Change found, const StoreSpec& store) {
-        found.summary = store_text(store);
+        found.summary = store_summary(store);
         const auto old = std::ranges::find_if(live_.stores, [&](const StoreSpec& one) {
             return store.type == StoreSpec::Type::file && same_bytes(one, store);
         });
@@ -135,7 +135,7 @@ class Differ {
     }
     void change(Change found, const StoreSpec& from, const StoreSpec& to) {
         if (!same_bytes(from, to)) {
-            found.summary = arrow(store_text(from), store_text(to));
+            found.summary = arrow(store_summary(from), store_summary(to));
             if (from.type == StoreSpec::Type::memory) loses_data(found);
             put(std::move(found));
             return;
@@ -159,7 +159,7 @@ class Differ {
         if (!found.summary.empty()) put(std::move(found));
     }
     void remove(Change found, const StoreSpec& store) {
-        found.summary = store_text(store);
+        found.summary = store_summary(store);
         if (store.type == StoreSpec::Type::memory) {
             loses_data(found);
         } else {

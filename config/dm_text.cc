@@ -73,7 +73,7 @@ class LineReader {
     static ValueError bad_number(const std::string& text, std::string_view what) {
         const bool device = text.size() > 1 && text.ends_with(':');
         return {"bad-number",
-                std::string(what) + " must be a number of sectors, not " + quoted(text),
+                std::string(what) + " must be a number of sectors, not " + in_quotes(text),
                 device ? "'dmsetup table NAME' prints the line without the name in front"
                        : "in dm text, numbers are decimal sectors without a unit"};
     }

@@ -10,6 +10,9 @@
 
 namespace config {
 
+/// Where a system keeps the nodes of its devices.
+inline constexpr std::string_view mapper_folder = "/dev/mapper/";
+
 /// A word of a line: what it says, and where it stands in the line (bytes, from 0).
 struct Word {
     std::string text;

@@ -190,7 +190,7 @@ class DocumentBuilder final : public YAML::EventHandler {
     void check_tag(const YAML::Mark& mark, const std::string& tag) {
         if (tag.empty() || tag == "?" || tag == "!") return;
         found_.error(at(mark, 1), {"yaml-tag",
-                                   "tags such as " + quoted(tag) + " mean nothing here",
+                                   "tags such as " + in_quotes(tag) + " mean nothing here",
                                    {},
                                    "remove the word that begins with '!'"});
     }
@@ -259,8 +259,8 @@ class DocumentBuilder final : public YAML::EventHandler {
         } else {
             found_.error(
                 key.position,
-                {"duplicate-key", "key " + quoted(key.text) + " is given twice", "the second one",
-                 "remove one of the two", first_of(*frame.node, key.text)});
+                {"duplicate-key", "key " + in_quotes(key.text) + " is given twice",
+                 "the second one", "remove one of the two", first_of(*frame.node, key.text)});
         }
     }
 

@@ -13,8 +13,6 @@
 namespace config {
 namespace {
 
-constexpr std::string_view mapper_folder = "/dev/mapper/";
-
 /// One line of dm's text, and whose it is.
 struct Line {
     std::string device;
@@ -143,7 +141,7 @@ class Importer {
     void unknown_target(const Line& line, const std::string& target) {
         std::vector<std::string_view> known;
         for (const auto* type : dmcore::target_types()) known.push_back(type->name);
-        found_.error(place(line), {"unknown-target", "there is no target " + quoted(target),
+        found_.error(place(line), {"unknown-target", "there is no target " + in_quotes(target),
                                    did_you_mean(target, known), "dmnbd targets lists them all"});
     }
 

@@ -32,20 +32,20 @@ Value<std::string> read_text_file(const std::string& path) {
     std::error_code ignored;
     if (fs::is_directory(path, ignored)) {
         return tl::unexpected(
-            ValueError{"no-such-file", config::quoted(path) + " is a folder", {}});
+            ValueError{"no-such-file", config::in_quotes(path) + " is a folder", {}});
     }
     std::ifstream stream(path, std::ios::binary);
     if (!stream) {
         const std::error_code why(errno, std::generic_category());
         return tl::unexpected(ValueError{
-            "no-such-file", "can't read " + config::quoted(path) + ": " + why.message(), {}});
+            "no-such-file", "can't read " + config::in_quotes(path) + ": " + why.message(), {}});
     }
     std::string text(file_bytes_max + 1, '\0');
     stream.read(text.data(), static_cast<std::streamsize>(text.size()));
     text.resize(static_cast<std::size_t>(stream.gcount()));
     if (text.size() > file_bytes_max) {
         return tl::unexpected(ValueError{"too-large",
-                                         config::quoted(path) + " is larger than 16MiB",
+                                         config::in_quotes(path) + " is larger than 16MiB",
                                          "split it with 'include'"});
     }
     text.shrink_to_fit();
@@ -106,10 +106,11 @@ class Loader {
             if (!name) continue;
             const std::string path = (folder / *name).lexically_normal().string();
             if (is_known(path)) {
-                context_.found.error(item->position, {"duplicate-include",
-                                                      config::quoted(path) + " is included twice",
-                                                      {},
-                                                      "one 'include' of a file is enough"});
+                context_.found.error(item->position,
+                                     {"duplicate-include",
+                                      config::in_quotes(path) + " is included twice",
+                                      {},
+                                      "one 'include' of a file is enough"});
             } else if (spec_.sources.size() >= files_max) {
                 context_.found.error(item->position,
                                      {"too-many-files", "a table has at most 64 files"});
@@ -123,7 +124,7 @@ class Loader {
         const auto why = around_.forbids ? around_.forbids(path) : std::nullopt;
         if (!why) return false;
         context_.found.error(
-            at, {"forbidden", what + ": " + config::quoted(path) + ' ' + *why, {}, {}});
+            at, {"forbidden", what + ": " + config::in_quotes(path) + ' ' + *why, {}, {}});
         return true;
     }
 
@@ -131,12 +132,12 @@ class Loader {
     void forbid_files() {
         for (StoreSpec& store : spec_.stores) {
             if (store.path.empty()) continue;
-            const std::string what = "store " + config::quoted(store.name);
+            const std::string what = "store " + config::in_quotes(store.name);
             if (is_forbidden(store.path, store.path_position, what)) store.path.clear();
         }
         for (StoreSpec& store : spec_.stores) {
             for (std::string* path : {&store.tls.psk_path, &store.tls.certificates}) {
-                const std::string what = "store " + config::quoted(store.name) + ": tls";
+                const std::string what = "store " + config::in_quotes(store.name) + ": tls";
                 if (!path->empty() && is_forbidden(*path, store.tls.position, what)) path->clear();
             }
         }
@@ -171,7 +172,7 @@ class Loader {
             context_.found.error(
                 store.uri_position,
                 {"no-remote-size",
-                 "store " + config::quoted(store.name) + ": " + config::quoted(store.uri) +
+                 "store " + config::in_quotes(store.name) + ": " + config::in_quotes(store.uri) +
                      " does not tell its size: " +
                      (bytes ? std::string("it holds nothing") : bytes.error()),
                  {},
@@ -267,7 +268,7 @@ class Loader {
         const auto version = context_.text(node, "version");
         if (!version || *version == "1") return;
         context_.found.error(node.position, {"bad-version",
-                                             "version is 1, not " + config::quoted(*version),
+                                             "version is 1, not " + config::in_quotes(*version),
                                              {},
                                              "write version: 1"});
     }

@@ -33,7 +33,7 @@ dmcore::StatusSet read_errors(Context& context, const Node& node, const std::str
         }
         const auto names = error_names();
         context.found.error(item->position,
-                            {"unknown-errno", what + ": there is no error " + quoted(*word),
+                            {"unknown-errno", what + ": there is no error " + in_quotes(*word),
                              did_you_mean(*word, names), "they are " + comma_separated(names)});
     }
     return set;

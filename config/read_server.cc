@@ -21,15 +21,15 @@ constexpr std::size_t unix_path_bytes_max = 107;     // sockaddr_un.
 using HostPort = std::pair<std::string, std::uint16_t>;
 
 /// A name or description that clients are shown.
-Value<std::string> export_text(std::string_view text) {
+Value<std::string> parse_export_text(std::string_view text) {
     if (text.size() > export_text_bytes_max) {
         return tl::unexpected(
-            ValueError{"too-long", quoted(text) + " has more than 4096 bytes", {}});
+            ValueError{"too-long", in_quotes(text) + " has more than 4096 bytes", {}});
     }
     for (std::size_t at = 0; at < text.size(); ++at) {
         if (!begins_with_control(text.substr(at))) continue;
         return tl::unexpected(
-            ValueError{"bad-name", quoted(text) + " has a control character", "remove it"});
+            ValueError{"bad-name", in_quotes(text) + " has a control character", "remove it"});
     }
     return std::string(text);
 }
@@ -37,7 +37,8 @@ Value<std::string> export_text(std::string_view text) {
 Value<std::string> unix_path(std::string_view text) {
     const bool good = !text.empty() && text.find(char{}) == std::string_view::npos;
     if (good && text.size() <= unix_path_bytes_max) return std::string(text);
-    return tl::unexpected(ValueError{"bad-address", quoted(text) + " is not the path of a socket",
+    return tl::unexpected(ValueError{"bad-address",
+                                     in_quotes(text) + " is not the path of a socket",
                                      "a path of at most 107 bytes"});
 }
 
@@ -49,7 +50,7 @@ Value<std::string> file_path(std::string_view text) {
 /// `HOST:PORT`, where an IPv6 address is in brackets.
 Value<HostPort> host_and_port(std::string_view text) {
     const auto bad = [&] {
-        return tl::unexpected(ValueError{"bad-address", quoted(text) + " is not HOST:PORT",
+        return tl::unexpected(ValueError{"bad-address", in_quotes(text) + " is not HOST:PORT",
                                          "write it like 127.0.0.1:10809 or [::1]:10809"});
     };
     const std::size_t colon = text.rfind(':');
@@ -82,7 +83,7 @@ Value<ListenSpec> parse_listen(std::string_view text) {
         return listen;
     }
     return tl::unexpected(ValueError{"bad-address",
-                                     quoted(text) + " is not an address to listen on",
+                                     in_quotes(text) + " is not an address to listen on",
                                      "write tcp://HOST:PORT or unix:PATH"});
 }
 
@@ -94,7 +95,7 @@ Value<std::uint64_t> mode_value(std::string_view text) {
     const char* end = text.data() + text.size();
     const auto [stopped, error] = std::from_chars(text.data(), end, mode, 8);
     if (error == std::errc() && stopped == end && text.size() >= 3 && mode <= 0777) return mode;
-    return tl::unexpected(ValueError{"bad-mode", quoted(text) + " is not a file mode",
+    return tl::unexpected(ValueError{"bad-mode", in_quotes(text) + " is not a file mode",
                                      "write octal digits, like 0600 or 0660"});
 }
 
@@ -115,7 +116,7 @@ std::vector<Cidr> read_allow(Context& context, const Node& node, const std::stri
             continue;
         }
         context.error(item->position, what,
-                      {"bad-cidr", quoted(*text) + " is not a range of addresses",
+                      {"bad-cidr", in_quotes(*text) + " is not a range of addresses",
                        "write it like 10.0.0.0/8, 192.168.1.7 or fd00::/8, with no bits behind the "
                        "prefix"});
     }
@@ -129,7 +130,7 @@ void read_export(Context& context, const Node::Entry& entry, Spec& spec) {
     const std::string what = export_subject(entry.key);
     one.name = entry.key;
     one.position = entry.position;
-    if (const auto name = export_text(entry.key); !name) {
+    if (const auto name = parse_export_text(entry.key); !name) {
         context.error(entry.position, "export", name.error());
     }
     one.device_position = entry.value->position;
@@ -143,7 +144,7 @@ void read_export(Context& context, const Node::Entry& entry, Spec& spec) {
         one.device_position = section.find("device")->position;
         section.set(one.device, "device", parse_name);
         section.set(one.read_only, "read_only", parse_boolean);
-        section.set(one.description, "description", export_text);
+        section.set(one.description, "description", parse_export_text);
         section.set(one.max_connections, "max_connections",
                     [](std::string_view text) { return parse_count(text, 1'000'000); });
         const Node* allow = section.find("allow");

@@ -26,20 +26,15 @@ Value<std::uint64_t> size_value(std::string_view text) {
     auto sectors = parse_sectors(text, Bare::refused);
     if (!sectors) return sectors;
     if (*sectors == 0) {
-        return tl::unexpected(ValueError{"bad-size", quoted(text) + " holds nothing",
+        return tl::unexpected(ValueError{"bad-size", in_quotes(text) + " holds nothing",
                                          "a store needs at least one sector: 512B"});
     }
     if (*sectors > dmcore::table_sectors_max) {
         return tl::unexpected(
-            ValueError{"too-large", quoted(text) + " is more than a device can have",
+            ValueError{"too-large", in_quotes(text) + " is more than a device can have",
                        "at most " + std::to_string(dmcore::table_sectors_max) + "s"});
     }
     return sectors;
-}
-
-Value<std::string> path_value(std::string_view text) {
-    if (!text.empty() && text.find(char{}) == std::string_view::npos) return std::string(text);
-    return tl::unexpected(ValueError{"bad-path", quoted(text) + " is not a path", {}});
 }
 
 Value<std::string> uri_value(std::string_view text) {
@@ -47,7 +42,7 @@ Value<std::string> uri_value(std::string_view text) {
         uri_schemes, [&](std::string_view scheme) { return text.starts_with(scheme); });
     if (known && text.find(char{}) == std::string_view::npos) return std::string(text);
     return tl::unexpected(
-        ValueError{"bad-uri", quoted(text) + " is not the address of an NBD server",
+        ValueError{"bad-uri", in_quotes(text) + " is not the address of an NBD server",
                    "write nbd://HOST:PORT/EXPORT, or nbd+unix:///EXPORT?socket=PATH"});
 }
 
@@ -55,19 +50,19 @@ Value<std::uint64_t> connections_value(std::string_view text) {
     const auto count = parse_count(text, remote_connections_max);
     if (!count || *count > 0) return count;
     return tl::unexpected(
-        ValueError{"bad-number", quoted(text) + " reaches nothing", "write 1 to 16"});
+        ValueError{"bad-number", in_quotes(text) + " reaches nothing", "write 1 to 16"});
 }
 
 Value<std::string> uuid_value(std::string_view text) {
     if (!text.empty() && text.size() <= uuid_bytes_max) return std::string(text);
-    return tl::unexpected(ValueError{"bad-uuid", quoted(text) + " has not 1 to 128 bytes", {}});
+    return tl::unexpected(ValueError{"bad-uuid", in_quotes(text) + " has not 1 to 128 bytes", {}});
 }
 
 void read_file_store(const Section& section, StoreSpec& store) {
     static constexpr std::string_view discards[] = {"punch", "ignore"};
     static constexpr std::string_view engines[] = {"auto", "threads", "io_uring"};
     if (!section.require("path", store.position, "write path: FILE")) return;
-    section.set(store.path, "path", path_value);
+    section.set(store.path, "path", parse_path);
     store.path_position = section.find("path")->position;
     section.set(store.create, "create", parse_boolean);
     if (const auto discard = section.choice("discard", discards)) {
@@ -115,7 +110,7 @@ void read_defaults(Context& context, const Node& node, Defaults& to) {
 
 void read_store(Context& context, const Node::Entry& entry, Spec& spec) {
     StoreSpec store;
-    const std::string what = "store " + quoted(entry.key);
+    const std::string what = "store " + in_quotes(entry.key);
     store.name = entry.key;
     store.position = entry.position;
     if (const auto name = parse_name(entry.key); !name) {
@@ -141,7 +136,7 @@ void read_store(Context& context, const Node::Entry& entry, Spec& spec) {
 
 void read_device(Context& context, const Node::Entry& entry, const Defaults& defaults, Spec& spec) {
     DeviceSpec device;
-    const std::string what = "device " + quoted(entry.key);
+    const std::string what = "device " + in_quotes(entry.key);
     device.name = entry.key;
     device.position = entry.position;
     device.retry = defaults.retry;

@@ -10,15 +10,10 @@ constexpr std::string_view remote_keys[] = {"use", "certificates", "psk_file", "
                                             "verify_peer"};
 constexpr std::string_view uses[] = {"no", "yes", "require"};
 
-Value<std::string> path_value(std::string_view text) {
-    if (!text.empty() && text.find(char{}) == std::string_view::npos) return std::string(text);
-    return tl::unexpected(ValueError{"bad-path", quoted(text) + " is not a path", {}});
-}
-
 void read_path(const Section& section, std::string_view key, std::string& path, Position& at) {
     if (section.find(key) == nullptr) return;
     at = section.find(key)->position;
-    section.set(path, key, path_value);
+    section.set(path, key, parse_path);
 }
 
 }  // namespace
@@ -62,9 +57,9 @@ void read_remote_tls(Context& context, const Node& node, const std::string& what
     const Section section(context, node, what, remote_keys);
     to.use = Tls::require;
     if (const auto use = section.choice("use", uses)) to.use = static_cast<Tls>(*use);
-    section.set(to.certificates, "certificates", path_value);
-    section.set(to.psk_path, "psk_file", path_value);
-    section.set(to.username, "username", path_value);
+    section.set(to.certificates, "certificates", parse_path);
+    section.set(to.psk_path, "psk_file", parse_path);
+    section.set(to.username, "username", parse_path);
     section.set(to.verify_peer, "verify_peer", parse_boolean);
 }
 

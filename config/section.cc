@@ -60,7 +60,7 @@ Section::Section(Context& context, const Node& node, std::string what,
         const std::string subject = what_.empty() ? "a table file" : what_;
         if (const auto meant = closest(entry.key, keys)) misspelt_.push_back(*meant);
         context_.found.error(entry.position,
-                             {"unknown-key", subject + " has no key " + quoted(entry.key),
+                             {"unknown-key", subject + " has no key " + in_quotes(entry.key),
                               did_you_mean(entry.key, keys), "its keys: " + comma_separated(keys)});
     }
 }
@@ -94,7 +94,7 @@ std::optional<std::size_t> Context::choice(const Node& node, const std::string& 
     const auto known = std::find(words.begin(), words.end(), *word);
     if (known != words.end()) return static_cast<std::size_t>(known - words.begin());
     found.error(node.position, {"bad-choice",
-                                what + " is " + listed(words) + ", not " + quoted(*word),
+                                what + " is " + listed(words) + ", not " + in_quotes(*word),
                                 did_you_mean(*word, words),
                                 {}});
     return std::nullopt;

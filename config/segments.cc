@@ -11,7 +11,6 @@ namespace config {
 namespace {
 
 constexpr std::string_view segment_keys[] = {"start", "length", "target", "args"};
-constexpr std::string_view mapper_folder = "/dev/mapper/";
 
 Value<std::uint64_t> sectors_value(std::string_view text) {
     return parse_sectors(text, Bare::sectors);
@@ -51,7 +50,7 @@ class TableReader {
             return;
         }
         for (const Node::Entry& entry : map->entries) {
-            const std::string subject = what_ + ": map of " + quoted(entry.key);
+            const std::string subject = what_ + ": map of " + in_quotes(entry.key);
             if (auto name = context_.read(*entry.value, subject, parse_name)) {
                 names_[entry.key] = std::move(*name);
             }
@@ -110,7 +109,7 @@ class TableReader {
         for (const auto* each : dmcore::target_types()) names.push_back(each->name);
         const Position at = to_.place.of(static_cast<int>(row), dmcore::TableError::none,
                                          dmcore::TableError::Part::target);
-        context_.found.error(at, {"unknown-target", "there is no target " + quoted(name),
+        context_.found.error(at, {"unknown-target", "there is no target " + in_quotes(name),
                                   did_you_mean(name, names), "dmnbd targets lists them all"});
     }
 

@@ -47,12 +47,12 @@ const Unit* find_unit(std::span<const Unit> table, std::string_view name) {
 
 ValueError unit_missing(std::string_view text) {
     const std::string number(text.size() <= 10 && text != "0" ? text : "512");
-    return {"unit-missing", quoted(text) + " has no unit",
+    return {"unit-missing", in_quotes(text) + " has no unit",
             "write it like " + number + "MiB, or " + number + "s for sectors of 512 bytes"};
 }
 
 ValueError too_large(std::string_view text) {
-    return {"too-large", quoted(text) + " is more than 64 bits can count", {}};
+    return {"too-large", in_quotes(text) + " is more than 64 bits can count", {}};
 }
 
 ValueError ambiguous_unit(std::string_view text, std::string_view digits, const Unit& unit) {
@@ -61,7 +61,7 @@ ValueError ambiguous_unit(std::string_view text, std::string_view digits, const 
     const auto bytes = checked_multiply(*count, unit.bytes);
     if (!bytes) return too_large(text);
     const char letter = unit.name.front() == 'k' ? 'K' : unit.name.front();
-    return {"ambiguous-size", quoted(text) + " may mean two sizes",
+    return {"ambiguous-size", in_quotes(text) + " may mean two sizes",
             "write " + std::string(digits) + letter + "iB or " + std::to_string(*bytes) + "B"};
 }
 
@@ -73,7 +73,7 @@ Value<std::uint64_t> parse_size(std::string_view text, Bare bare) {
     const std::string_view suffix = text.substr(digits.size());
     if (digits.empty()) {
         return tl::unexpected(
-            ValueError{"bad-size", quoted(text) + " is not a size", std::string(how_to_write)});
+            ValueError{"bad-size", in_quotes(text) + " is not a size", std::string(how_to_write)});
     }
     if (const Unit* unit = find_unit(ambiguous, suffix)) {
         return tl::unexpected(ambiguous_unit(text, digits, *unit));
@@ -84,7 +84,7 @@ Value<std::uint64_t> parse_size(std::string_view text, Bare bare) {
     const Unit* unit = find_unit(units, suffix.empty() ? "s" : suffix);
     if (unit == nullptr) {
         return tl::unexpected(ValueError{
-            "bad-size", quoted(text) + " is not a size: there is no unit " + quoted(suffix),
+            "bad-size", in_quotes(text) + " is not a size: there is no unit " + in_quotes(suffix),
             std::string(how_to_write)});
     }
     const auto count = parse_count(digits, std::numeric_limits<std::uint64_t>::max());
@@ -100,7 +100,7 @@ Value<std::uint64_t> parse_sectors(std::string_view text, Bare bare) {
     if (*bytes % dmcore::sector_bytes != 0) {
         const std::uint64_t sectors = *bytes / dmcore::sector_bytes;
         return tl::unexpected(ValueError{
-            "not-sectors", quoted(text) + " is not a whole number of 512-byte sectors",
+            "not-sectors", in_quotes(text) + " is not a whole number of 512-byte sectors",
             "write " + std::to_string(sectors) + "s or " + std::to_string(sectors + 1) + "s"});
     }
     return *bytes / dmcore::sector_bytes;

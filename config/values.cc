@@ -64,10 +64,10 @@ ValueError bad_duration(std::string_view text) {
     const bool bare = !text.empty() && std::all_of(text.begin(), text.end(), is_digit);
     if (bare && text.size() <= 9) {
         const std::string digits(text);
-        return {"unit-missing", quoted(text) + " has no unit",
+        return {"unit-missing", in_quotes(text) + " has no unit",
                 "write " + digits + "s or " + digits + "ms"};
     }
-    return {"bad-duration", quoted(text) + " is not a duration",
+    return {"bad-duration", in_quotes(text) + " is not a duration",
             "write it like 250ms, 9s or 1m30s"};
 }
 
@@ -91,7 +91,7 @@ Value<dmcore::Time> parse_duration(std::string_view text) {
         if (count) sum += dmcore::Time(static_cast<std::int64_t>(*count) * unit->nanoseconds);
         if (!count || sum > duration_max) {
             return tl::unexpected(
-                ValueError{"too-large", quoted(text) + " is more than ten years", {}});
+                ValueError{"too-large", in_quotes(text) + " is more than ten years", {}});
         }
     } while (!rest.empty());
     return sum;
@@ -103,7 +103,8 @@ Value<std::uint32_t> parse_rate(std::string_view text) {
     if (percent) number.remove_suffix(1);
     const auto rate = decimal(number, percent ? 7 : 9);
     if (!rate || *rate > rate_one) {
-        return tl::unexpected(ValueError{"bad-rate", quoted(text) + " is not a rate from 0 to 100%",
+        return tl::unexpected(ValueError{"bad-rate",
+                                         in_quotes(text) + " is not a rate from 0 to 100%",
                                          "write it like 10% or 0.1"});
     }
     return static_cast<std::uint32_t>(*rate);
@@ -111,20 +112,20 @@ Value<std::uint32_t> parse_rate(std::string_view text) {
 
 Value<std::uint64_t> parse_count(std::string_view text, std::uint64_t max) {
     if (text.empty() || !std::all_of(text.begin(), text.end(), is_digit)) {
-        return tl::unexpected(ValueError{"bad-number", quoted(text) + " is not a whole number",
+        return tl::unexpected(ValueError{"bad-number", in_quotes(text) + " is not a whole number",
                                          "write decimal digits only"});
     }
     if (text.size() > 1 && text.front() == '0') {
         const std::size_t first = std::min(text.find_first_not_of('0'), text.size() - 1);
         return tl::unexpected(ValueError{"leading-zero",
-                                         quoted(text) + " has a leading zero: octal or decimal?",
+                                         in_quotes(text) + " has a leading zero: octal or decimal?",
                                          "write " + std::string(text.substr(first, 20))});
     }
     std::uint64_t number = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
     if (error != std::errc() || number > max) {
         return tl::unexpected(
-            ValueError{"too-large", quoted(text) + " is more than " + std::to_string(max), {}});
+            ValueError{"too-large", in_quotes(text) + " is more than " + std::to_string(max), {}});
     }
     return number;
 }
@@ -133,7 +134,7 @@ Value<double> parse_factor(std::string_view text) {
     const auto thousandths = decimal(text, 3);
     if (!thousandths || *thousandths < 1'000 || *thousandths > 1'000'000) {
         return tl::unexpected(ValueError{"bad-number",
-                                         quoted(text) + " is not a factor from 1 to 1000",
+                                         in_quotes(text) + " is not a factor from 1 to 1000",
                                          "write it like 2 or 1.5"});
     }
     return static_cast<double>(*thousandths) / 1000.0;
@@ -142,8 +143,13 @@ Value<double> parse_factor(std::string_view text) {
 Value<bool> parse_boolean(std::string_view text) {
     if (text == "true") return true;
     if (text == "false") return false;
-    return tl::unexpected(ValueError{"bad-boolean", quoted(text) + " is neither true nor false",
+    return tl::unexpected(ValueError{"bad-boolean", in_quotes(text) + " is neither true nor false",
                                      "write true or false"});
+}
+
+Value<std::string> parse_path(std::string_view text) {
+    if (!text.empty() && text.find(char{}) == std::string_view::npos) return std::string(text);
+    return tl::unexpected(ValueError{"bad-path", in_quotes(text) + " is not a path", {}});
 }
 
 Value<std::string> parse_name(std::string_view text) {
@@ -153,7 +159,7 @@ Value<std::string> parse_name(std::string_view text) {
     };
     const bool begins_well = !text.empty() && (is_letter(text.front()) || is_digit(text.front()));
     if (!begins_well || text.size() > 127 || !std::all_of(text.begin(), text.end(), legal)) {
-        return tl::unexpected(ValueError{"bad-name", quoted(text) + " cannot be a name",
+        return tl::unexpected(ValueError{"bad-name", in_quotes(text) + " cannot be a name",
                                          "use letters, digits and _ . + - after a letter or digit, "
                                          "at most 127"});
     }

@@ -51,6 +51,9 @@ Value<bool> parse_boolean(std::string_view text);
 /// Itself, if it may be the name of a store or device.
 Value<std::string> parse_name(std::string_view text);
 
+/// Itself, if it may be a path, of a file that need not exist.
+Value<std::string> parse_path(std::string_view text);
+
 using Variable = std::function<std::optional<std::string>(const std::string& name)>;
 
 /// Replaces `${V}`, `${V:-x}`, `${V:?why}` and `$$`. What is put in is not looked at again.

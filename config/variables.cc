@@ -8,7 +8,7 @@ namespace config {
 namespace {
 
 ValueError bad_reference(std::string_view text) {
-    return {"bad-variable", "in " + quoted(text) + " a '$' begins no variable",
+    return {"bad-variable", "in " + in_quotes(text) + " a '$' begins no variable",
             "write ${NAME}, ${NAME:-default} or ${NAME:?why}, and $$ for a dollar"};
 }
 
@@ -45,7 +45,7 @@ Value<std::string> resolve(std::string_view inside, const Variable& variable) {
                        "variable '" + name + "' is not set: " + std::string(rest.substr(2)), help});
     }
     return tl::unexpected(
-        ValueError{"variable-unset", "variable " + quoted(name) + " is not set", help});
+        ValueError{"variable-unset", "variable " + in_quotes(name) + " is not set", help});
 }
 
 }  // namespace

@@ -11,7 +11,7 @@ namespace server {
 std::shared_ptr<Device> Running::known(const std::string& device) const {
     if (auto found = state()->device(device)) return found;
     throw StepError(StepError::Kind::no_such_device, "no-such-device",
-                    "there is no device " + config::quoted(device));
+                    "there is no device " + config::in_quotes(device));
 }
 
 /// What a new table may stand on, as it is now.

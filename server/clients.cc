@@ -1,12 +1,11 @@
 // Who is connected to a running server: Running's side of Live.
 #include <algorithm>
 
+#include "server/limits.h"
 #include "server/running.h"
 
 namespace server {
 namespace {
-
-constexpr std::chrono::milliseconds poll_interval{5};
 
 ClientInfo info_of(const Connection& connection) {
     ClientInfo info;
@@ -60,7 +59,7 @@ bool Running::drop_client(std::uint64_t id) {
         while (drop_on(shards_[i])) {
             found = true;
             refuse_if_stopping();
-            std::this_thread::sleep_for(poll_interval);
+            std::this_thread::sleep_for(limits::client_look_interval);
         }
     }
     return found;

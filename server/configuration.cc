@@ -204,7 +204,7 @@ std::optional<std::string> Configuration::forbids(const std::string& path) {
     std::string all;
     for (const std::string& root : roots) {
         if (lies_in(path, root)) return std::nullopt;
-        all += (all.empty() ? "" : ", ") + config::quoted(root);
+        all += (all.empty() ? "" : ", ") + config::in_quotes(root);
     }
     return "is in none of the data_roots of the server" + (all.empty() ? "" : ": " + all);
 }
@@ -255,7 +255,7 @@ std::vector<config::Change> Configuration::plan(const Sent& sent) {
 
 Applied Configuration::apply(const Sent& sent, const ApplyOptions& options) {
     Applied applied = apply(read_to_apply(sent), options);
-    tell(config::quoted(sent.name) + " applied", applied);
+    tell(config::in_quotes(sent.name) + " applied", applied);
     const std::lock_guard lock(mutex_);
     const auto own = texts_.find(path_);
     if (watches() && own != texts_.end() && own->second != sent.text) {

@@ -9,7 +9,7 @@
 namespace server {
 namespace {
 
-std::exception_ptr stopping() {
+std::exception_ptr refused_for_end() {
     return std::make_exception_ptr(
         StepError(StepError::Kind::stopping, "stopping", "the server is stopping"));
 }
@@ -27,7 +27,7 @@ void DeviceSteps::resume(bool noflush, Done done) {
         for (const Step& step : waited) {
             step.done(std::make_exception_ptr(StepError(StepError::Kind::wrong_state, "taken-back",
                                                         "a resume took back the suspend of " +
-                                                            config::quoted(device_.name()) +
+                                                            config::in_quotes(device_.name()) +
                                                             " before its I/O had ended")));
         }
         return;
@@ -56,11 +56,11 @@ void DeviceSteps::end() {
     } else if (!waited.empty() && !device_.suspended()) {
         device_.undo_suspend([] {});
     }
-    for (const Step& step : waited) step.done(stopping());
+    for (const Step& step : waited) step.done(refused_for_end());
 }
 
 void DeviceSteps::add(Step step) {
-    if (ended_) return step.done(stopping());
+    if (ended_) return step.done(refused_for_end());
     steps_.push_back(std::move(step));
     if (steps_.size() == 1) begin();
 }
@@ -75,7 +75,7 @@ void DeviceSteps::begin() {
     if (!device_.has_live_table() && !device_.has_inactive_table()) {
         finish(std::make_exception_ptr(StepError(
             StepError::Kind::wrong_state, "no-table",
-            config::quoted(device_.name()) + " has no table to resume", "load one first")));
+            config::in_quotes(device_.name()) + " has no table to resume", "load one first")));
         return;
     }
     device_.resume([this] { finish(nullptr); }, step.noflush);

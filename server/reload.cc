@@ -102,7 +102,7 @@ std::shared_ptr<OpenStore> Reload::open_store(const config::StoreSpec& spec) {
         const bool remote = spec.type == config::StoreSpec::Type::nbd;
         fail_at(remote ? spec.uri_position : spec.path_position, {"store-open", error.what()});
     } catch (const std::bad_alloc&) {
-        fail_at(spec.position, {"no-memory", "store " + config::quoted(spec.name) +
+        fail_at(spec.position, {"no-memory", "store " + config::in_quotes(spec.name) +
                                                  ": there is not enough memory"});
     }
 }
@@ -156,7 +156,7 @@ dmcore::TableSet Reload::build(const config::DeviceSpec& spec) const {
     } catch (const dmcore::TableError& error) {
         fail_at(spec.place.of(error.row, error.word, error.part),
                 {error.slug,
-                 "device " + config::quoted(spec.name) + ": " + error.message,
+                 "device " + config::in_quotes(spec.name) + ": " + error.message,
                  {},
                  error.help});
     }
@@ -253,7 +253,7 @@ void Reload::fail_suspend() const {
     running_.run_on_control([&] {
         for (const auto& part : parts_) {
             if (part->mapped.suspended()) continue;
-            names += (names.empty() ? "" : ", ") + config::quoted(part->mapped.name());
+            names += (names.empty() ? "" : ", ") + config::in_quotes(part->mapped.name());
         }
     });
     const auto seconds = std::chrono::duration<double>(options_.timeout).count();

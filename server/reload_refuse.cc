@@ -31,7 +31,7 @@ void Reload::refuse_lost_data() const {
     std::string lost;
     for (const config::Change& each : changes_) {
         if (each.risk != config::Change::Risk::data_loss) continue;
-        lost += (lost.empty() ? "" : ", ") + config::quoted(each.name);
+        lost += (lost.empty() ? "" : ", ") + config::in_quotes(each.name);
     }
     if (lost.empty()) return;
     refuse("data-loss", "store " + lost + " holds its data in memory only, and would lose it",
@@ -56,9 +56,9 @@ void Reload::refuse_broken_inactive() const {
     });
     if (device.empty()) return;
     refuse("inactive-table",
-           "the inactive table of " + config::quoted(device) + " stands on " +
-               config::quoted(below) + ", which would change",
-           "resume or clear " + config::quoted(device) + " first");
+           "the inactive table of " + config::in_quotes(device) + " stands on " +
+               config::in_quotes(below) + ", which would change",
+           "resume or clear " + config::in_quotes(device) + " first");
 }
 
 void Reload::refuse_broken_promises() const {

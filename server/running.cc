@@ -5,13 +5,13 @@
 #include <algorithm>
 
 #include "config/build.h"
+#include "server/limits.h"
 #include "server/net/passed_sockets.h"
 #include "server/reload.h"
 
 namespace server {
 namespace {
 
-constexpr std::chrono::milliseconds poll_interval{5};
 constexpr std::chrono::milliseconds farewell{500};  // For the last replies, after `drain`.
 
 }  // namespace
@@ -197,7 +197,7 @@ bool Running::wait_for_clients(std::chrono::steady_clock::time_point until) {
         shards_.run_on_all([&](Shard& shard) { left += shard.connections().size(); });
         if (left == 0) return true;
         if (std::chrono::steady_clock::now() >= until) return false;
-        std::this_thread::sleep_for(poll_interval);
+        std::this_thread::sleep_for(limits::client_look_interval);
     }
 }
 

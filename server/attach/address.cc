@@ -24,7 +24,7 @@ constexpr const char* default_port = "10809";
 
 [[noreturn]] void bad(std::string_view text, const std::string& why) {
     throw AttachError(Kind::usage,
-                      config::quoted(text) + " is not the address of an NBD server: " + why,
+                      config::in_quotes(text) + " is not the address of an NBD server: " + why,
                       "write nbd://HOST:PORT or nbd+unix:///?socket=PATH, as `dmnbd serve` prints "
                       "them, or unix:PATH");
 }

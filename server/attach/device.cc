@@ -84,7 +84,7 @@ unsigned device_index(std::string_view name) {
                            ? config::parse_count(name.substr(prefix.size()), index_max)
                            : tl::unexpected(config::ValueError{});
     if (index) return static_cast<unsigned>(*index);
-    throw AttachError(Kind::usage, config::quoted(name) + " is not the name of an nbd device",
+    throw AttachError(Kind::usage, config::in_quotes(name) + " is not the name of an nbd device",
                       "write /dev/nbdN, as in /dev/nbd0");
 }
 

@@ -28,7 +28,7 @@ std::optional<T> whole(std::span<const std::byte> bytes) {
 }
 
 template <class T>
-void append(std::vector<std::byte>& to, const T& value) {
+void append_value(std::vector<std::byte>& to, const T& value) {
     const auto bytes = std::as_bytes(std::span(&value, 1));
     to.insert(to.end(), bytes.begin(), bytes.end());
     to.resize(padded(to.size()));
@@ -47,11 +47,11 @@ Message::Message(std::uint16_t family, std::uint8_t command, std::uint8_t versio
     head.nlmsg_type = family;
     head.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
     head.nlmsg_seq = sequence;
-    append(bytes_, head);
+    append_value(bytes_, head);
     genlmsghdr generic{};
     generic.cmd = command;
     generic.version = version;
-    append(bytes_, generic);
+    append_value(bytes_, generic);
 }
 
 void Message::put(std::uint16_t type, std::span<const std::byte> value) {
@@ -74,7 +74,7 @@ void Message::put(std::uint16_t type, const std::string& value) {
 
 std::size_t Message::open(std::uint16_t type) {
     const std::size_t at = bytes_.size();
-    append(bytes_, nlattr{.nla_len = 0, .nla_type = type});
+    append_value(bytes_, nlattr{.nla_len = 0, .nla_type = type});
     return at;
 }
 

@@ -130,8 +130,8 @@ Bytes question(const std::string& name) {
 }
 
 [[noreturn]] void refused(std::uint32_t type, const std::string& name, ByteSpan text) {
-    const std::string which = name.empty() ? "the default export" : "export " + quoted(name);
-    const std::string said = text.empty() ? "" : ": it says " + quoted(text_of(text));
+    const std::string which = name.empty() ? "the default export" : "export " + in_quotes(name);
+    const std::string said = text.empty() ? "" : ": it says " + in_quotes(text_of(text));
     switch (static_cast<OptionReply>(type)) {
         case OptionReply::error_unknown:
             throw AttachError(Kind::no_such, "the server has not got " + which + said,

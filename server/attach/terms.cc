@@ -114,8 +114,8 @@ std::string mismatch(const Offer& before, const Offer& now, std::uint64_t size_b
         const bool same_run = now.identity->server == before.identity->server;
         if (!same_run && now.identity->text != before.identity->text) {
             return "its data is not what was attached: that was " +
-                   nbd::quoted(before.identity->text) + ", this is " +
-                   nbd::quoted(now.identity->text);
+                   nbd::in_quotes(before.identity->text) + ", this is " +
+                   nbd::in_quotes(now.identity->text);
         }
     }
     if (now.size_bytes < size_bytes) {

@@ -15,7 +15,8 @@ constexpr std::string_view unix_scheme = "unix:";
 constexpr const char* forms = "write PATH, unix:PATH or http://HOST:PORT";
 
 [[noreturn]] void bad(std::string_view text, const std::string& why) {
-    throw Failure(exits::usage, config::quoted(text) + " is not a control address: " + why, forms);
+    throw Failure(exits::usage, config::in_quotes(text) + " is not a control address: " + why,
+                  forms);
 }
 
 Address parse_http(std::string_view text) {

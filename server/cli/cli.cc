@@ -351,9 +351,9 @@ void CommandLine::refuse_unknown() const {
     const std::string meant =
         advice(app->get_name(), word, option ? options_of(*app) : verbs_of(*app));
     throw Failure(exits::usage,
-                  option ? where + " has no option " + config::quoted(word)
-                  : verb ? where + " has no verb " + config::quoted(word)
-                         : where + " takes no argument " + config::quoted(word),
+                  option ? where + " has no option " + config::in_quotes(word)
+                  : verb ? where + " has no verb " + config::in_quotes(word)
+                         : where + " takes no argument " + config::in_quotes(word),
                   meant.empty() ? where + " --help lists what there is" : meant);
 }
 

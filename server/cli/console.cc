@@ -13,7 +13,6 @@ namespace {
 constexpr std::string_view red = "\033[1;31m";
 constexpr std::string_view yellow = "\033[1;33m";
 constexpr std::string_view cyan = "\033[1;36m";
-constexpr std::string_view plain = "\033[0m";
 
 std::string painted(std::string_view text, std::string_view colour) {
     return std::string(colour).append(text).append(plain);

@@ -22,6 +22,9 @@ struct Console {
     void report(std::string_view text);
 };
 
+/// Ends a colour, or what else an escape sequence began.
+inline constexpr std::string_view plain = "\033[0m";
+
 /// Whether to colour what goes to descriptor `fd`. Automatic: on a terminal that is not `dumb`,
 /// unless NO_COLOR is set.
 bool wants_colour(Colour choice, int fd);

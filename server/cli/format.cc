@@ -8,10 +8,6 @@
 namespace server::cli {
 namespace {
 
-std::string count_text(const Json& number) {
-    return std::to_string(number.get<std::uint64_t>());
-}
-
 /// As in dmsetup: Live table, Inactive table, suspended, read or write.
 std::string stat_letters(const Json& device) {
     std::string letters = "---w";
@@ -55,6 +51,10 @@ std::size_t width(std::string_view text) {
 }
 
 }  // namespace
+
+std::string count_text(const Json& number) {
+    return std::to_string(number.get<std::uint64_t>());
+}
 
 std::string columns(const std::vector<std::vector<std::string>>& rows, std::string_view align) {
     std::vector<std::size_t> widths(align.size(), 0);

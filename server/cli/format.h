@@ -15,6 +15,9 @@ namespace server::cli {
 
 using Json = nlohmann::ordered_json;
 
+/// A count, in digits.
+std::string count_text(const Json& number);
+
 /// `ls --tree`: devices that nothing stands on, each with what is below it. What has been shown
 /// before is not unfolded again.
 std::string tree_text(const Json& devices, const Json& stores);

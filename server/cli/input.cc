@@ -35,7 +35,7 @@ std::string read_table(const std::string& file) {
     std::string text = stream ? read_all(stream) : "";
     if (!stream.is_open() || stream.bad()) {
         throw Failure(exits::failed,
-                      "can't read " + config::quoted(file) + ": " + std::strerror(errno));
+                      "can't read " + config::in_quotes(file) + ": " + std::strerror(errno));
     }
     return checked(std::move(text));
 }

@@ -8,10 +8,10 @@
 namespace server::cli {
 namespace {
 
-constexpr int indent = 2;
+constexpr int json_indent = 2;
 
 void print(const Json& value, Console& console) {
-    console.out << value.dump(indent) << '\n';
+    console.out << value.dump(json_indent) << '\n';
 }
 
 /// The named device, or all.
@@ -156,7 +156,7 @@ int exports(const LookArgs& args, Console& console) {
             console.out << export_block(one);
         return exits::done;
     }
-    throw Failure(exits::no_such, "there is no export " + config::quoted(args.name),
+    throw Failure(exits::no_such, "there is no export " + config::in_quotes(args.name),
                   "dmnbd exports lists them all");
 }
 
@@ -176,7 +176,7 @@ int targets(const LookArgs& args, Console& console) {
         std::vector<std::string_view> names;
         for (const dmcore::TargetType* type : types) names.push_back(type->name);
         const std::string meant = config::did_you_mean(args.name, names);
-        throw Failure(exits::no_such, "there is no target " + config::quoted(args.name),
+        throw Failure(exits::no_such, "there is no target " + config::in_quotes(args.name),
                       meant.empty() ? "dmnbd targets lists them all" : meant);
     }
     if (args.json)

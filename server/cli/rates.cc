@@ -13,7 +13,6 @@ namespace {
 constexpr double sectors_per_mib = 2048;
 constexpr double ns_per_ms = 1e6;
 constexpr std::string_view bold = "\033[1m";
-constexpr std::string_view plain = "\033[0m";
 
 std::uint64_t count_of(const Json& device, const char* key) {
     return device.at(key).get<std::uint64_t>();

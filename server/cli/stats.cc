@@ -13,10 +13,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-std::string count_text(const Json& number) {
-    return std::to_string(number.get<std::uint64_t>());
-}
-
 std::string decimal(double value, int decimals) {
     std::array<char, 64> text{};
     std::snprintf(text.data(), text.size(), "%.*f", decimals, value);

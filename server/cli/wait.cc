@@ -33,7 +33,7 @@ int wait(const WaitArgs& args, Console& console) {
             return exits::done;
         }
         if (args.timeout && left <= time) {
-            throw Failure(exits::timed_out, "no new table on " + config::quoted(args.device) +
+            throw Failure(exits::timed_out, "no new table on " + config::in_quotes(args.device) +
                                                 " within " + config::duration_text(*args.timeout));
         }
     }

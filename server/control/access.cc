@@ -74,12 +74,12 @@ std::optional<Response> refused(const Caller& caller, uid_t own_uid, const TcpRu
     }
     if (!caller.origin.empty() && caller.origin != "http://" + caller.host) {
         return problem(403, "foreign-origin",
-                       "a page from " + config::quoted(caller.origin) + " may not ask here");
+                       "a page from " + config::in_quotes(caller.origin) + " may not ask here");
     }
     if (caller.uid) return {};
     const std::string name = name_of(caller.host);
     if (name != "localhost" && name != rules.own_host && !is_address(name)) {
-        return problem(403, "unknown-host", "this server is not " + config::quoted(name),
+        return problem(403, "unknown-host", "this server is not " + config::in_quotes(name),
                        "use its address, or the host of 'control.http'");
     }
     if (!looks(caller.method) && !rules.may_change) {

@@ -19,13 +19,14 @@ Response no_such_path(const std::string& path) {
     for (const Route& route : routes()) {
         if (route.path.find('{') == std::string_view::npos) known.push_back(route.path);
     }
-    return problem(404, "no-such-path", "there is no path " + config::quoted(path),
+    return problem(404, "no-such-path", "there is no path " + config::in_quotes(path),
                    config::did_you_mean(path, known));
 }
 
 Response wrong_method(const std::string& method, const std::string& allow) {
-    Response response = problem(
-        405, "wrong-method", "this can't be asked with " + config::quoted(method), "use " + allow);
+    Response response =
+        problem(405, "wrong-method", "this can't be asked with " + config::in_quotes(method),
+                "use " + allow);
     response.allow = allow;
     return response;
 }

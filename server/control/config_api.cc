@@ -12,7 +12,7 @@ namespace {
 constexpr std::string_view text_types[] = {"application/yaml", "application/x-yaml", "text/yaml",
                                            "application/json"};
 
-Json json_of(const config::Change& change) {
+Json change_json(const config::Change& change) {
     constexpr const char* kinds[] = {"add", "change", "remove"};
     constexpr const char* risks[] = {"none", "data-loss", "shrink"};
     return {{"kind", kinds[static_cast<std::size_t>(change.kind)]},
@@ -24,9 +24,9 @@ Json json_of(const config::Change& change) {
 }
 
 /// `text` is for people, as `dmnbd plan` prints it.
-Json json_of(const std::vector<config::Change>& changes) {
+Json changes_json(const std::vector<config::Change>& changes) {
     Json list = Json::array();
-    for (const config::Change& each : changes) list.push_back(json_of(each));
+    for (const config::Change& each : changes) list.push_back(change_json(each));
     return {{"changes", std::move(list)}, {"text", config::plan_text(changes)}};
 }
 
@@ -78,7 +78,7 @@ Response check_config(const Asked& asked) {
 }
 
 Response plan_config(const Asked& asked) {
-    return {.body = dump(json_of(asked.config->plan(sent(asked.request))))};
+    return {.body = dump(changes_json(asked.config->plan(sent(asked.request))))};
 }
 
 Response apply_config(const Asked& asked) {
@@ -94,7 +94,7 @@ Response apply_config(const Asked& asked) {
         options.timeout = *time;
     }
     const Applied applied = asked.config->apply(sent(request), options);
-    Json body = json_of(applied.changes);
+    Json body = changes_json(applied.changes);
     body["generation"] = applied.generation;
     body["pause_ms"] = std::chrono::duration<double, std::milli>(applied.pause).count();
     if (!applied.note.empty()) body["note"] = applied.note;

@@ -10,11 +10,11 @@ namespace {
 constexpr std::array<std::string_view, dmcore::op_count> op_names = {"read", "write", "flush",
                                                                      "trim", "zero"};
 
-Json json_of(const dmcore::OpStats& op) {
+Json op_json(const dmcore::OpStats& op) {
     return {{"ios", op.ios}, {"sectors", op.sectors}, {"time_ns", op.time.count()}};
 }
 
-Json json_of(const dmcore::DeviceStats::Below& below) {
+Json below_json(const dmcore::DeviceStats::Below& below) {
     return {{"name", below.name},
             {"issued", below.issued},
             {"reissued", below.reissued},
@@ -48,10 +48,10 @@ Json json_of(const dmcore::DeviceStats& stats) {
     for (std::size_t op = 0; op < dmcore::op_count; ++op) {
         ios += stats.ops[op].ios;
         sectors += stats.ops[op].sectors;
-        ops[std::string(op_names[op])] = json_of(stats.ops[op]);
+        ops[std::string(op_names[op])] = op_json(stats.ops[op]);
     }
     Json below = Json::array();
-    for (const auto& one : stats.below) below.push_back(json_of(one));
+    for (const auto& one : stats.below) below.push_back(below_json(one));
     return {{"ios", ios},
             {"sectors", sectors},
             {"ops", std::move(ops)},
@@ -89,8 +89,8 @@ Json json_of(const DeviceInfo& device) {
         const auto found =
             std::ranges::find(device.stats.below, name, &dmcore::DeviceStats::Below::name);
         below.push_back(found == device.stats.below.end()
-                            ? json_of(dmcore::DeviceStats::Below{.name = name})
-                            : json_of(*found));
+                            ? below_json(dmcore::DeviceStats::Below{.name = name})
+                            : below_json(*found));
     }
     json["below"] = std::move(below);
     return json;

@@ -24,7 +24,7 @@ Response text_answer(std::string body) {
 
 [[noreturn]] void no_such_device(const std::string& name) {
     throw StepError(StepError::Kind::no_such_device, "no-such-device",
-                    "there is no device " + config::quoted(name));
+                    "there is no device " + config::in_quotes(name));
 }
 
 /// 200 while all parts are good. The parts are listed when asked for, or when one is not.
@@ -68,7 +68,7 @@ std::string choice(const Request& request, const std::string& key,
     for (const std::string_view each : known)
         all += (all.empty() ? "" : " or ") + std::string(each);
     throw Refused{problem(400, "bad-" + key,
-                          "there is no " + key + " " + config::quoted(asked->second),
+                          "there is no " + key + " " + config::in_quotes(asked->second),
                           meant.empty() ? key + " is " + all : meant)};
 }
 

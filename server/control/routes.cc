@@ -9,7 +9,7 @@
 namespace server::control {
 namespace {
 
-constexpr Route all[] = {
+constexpr Route all_routes[] = {
     {"GET", "/livez", livez},
     {"GET", "/readyz", readyz},
     {"GET", "/startupz", startupz},
@@ -58,12 +58,12 @@ std::optional<std::string_view> match(std::string_view pattern, std::string_view
 }  // namespace
 
 std::span<const Route> routes() noexcept {
-    return all;
+    return all_routes;
 }
 
 FoundRoute find_route(std::string_view method, std::string_view path) {
     FoundRoute found;
-    for (const Route& route : all) {
+    for (const Route& route : all_routes) {
         const auto name = match(route.path, path);
         if (!name) continue;
         if (route.method == method || (route.method == "GET" && method == "HEAD")) {

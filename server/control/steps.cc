@@ -56,7 +56,7 @@ Json read_body(const Request& request, std::span<const std::string_view> keys,
     for (const auto& [key, value] : body.items()) {
         if (std::ranges::find(keys, key) != keys.end()) continue;
         const std::string meant = config::did_you_mean(key, keys);
-        refuse("unknown-key", "there is no key " + config::quoted(key),
+        refuse("unknown-key", "there is no key " + config::in_quotes(key),
                meant.empty() ? keys_text(keys) : meant);
     }
     return body;
@@ -94,9 +94,9 @@ config::TableText read_table(const Request& request) {
 }
 
 Response state_of(const Asked& asked) {
-    const std::vector<DeviceInfo> all = asked.live.devices();
-    const auto found = std::ranges::find(all, asked.name, &DeviceInfo::name);
-    return {.body = dump(found == all.end() ? Json::object() : json_of(*found))};
+    const std::vector<DeviceInfo> devices = asked.live.devices();
+    const auto found = std::ranges::find(devices, asked.name, &DeviceInfo::name);
+    return {.body = dump(found == devices.end() ? Json::object() : json_of(*found))};
 }
 
 }  // namespace
@@ -141,7 +141,7 @@ Response message_device(const Asked& asked) {
 Response drop_client(const Asked& asked) {
     const auto id = config::parse_count(asked.name, UINT64_MAX);
     if (id && asked.live.drop_client(*id)) return {.body = dump({{"dropped", *id}})};
-    return problem(404, "no-such-client", "there is no client " + config::quoted(asked.name));
+    return problem(404, "no-such-client", "there is no client " + config::in_quotes(asked.name));
 }
 
 Response problem(const BadTable& bad) {

@@ -24,7 +24,7 @@ void append(Bytes& out, ByteSpan part) {
 
 std::string no_such_export(std::string_view name) {
     if (name.empty()) return "There is no default export.";
-    return "There is no export " + quoted(name) + ".";
+    return "There is no export " + in_quotes(name) + ".";
 }
 
 }  // namespace

@@ -45,7 +45,7 @@ bool is_protocol_string(std::string_view text) noexcept {
     return true;
 }
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
     static constexpr char hex_digits[] = "0123456789abcdef";
     std::string result = "\"";
     for (const char byte : text.substr(0, quoted_bytes_max)) {

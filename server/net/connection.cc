@@ -13,16 +13,13 @@
 
 #include "server/exports.h"
 #include "server/net/shard.h"
+#include "server/net/sockets.h"
 #include "server/net/tls_stream.h"
 
 namespace server {
 namespace {
 
 std::atomic<std::uint64_t> last_id{0};
-
-bool would_block(ssize_t result) noexcept {
-    return result < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
-}
 
 nbd::TlsMode tls_mode(config::Tls wanted, const TlsContext* context) {
     if (!has_tls()) return nbd::TlsMode::absent;
@@ -171,14 +168,15 @@ std::size_t Connection::take(std::span<const std::byte> in) {
 }
 
 std::size_t Connection::negotiate(std::span<const std::byte> in) {
-    using State = nbd::Handshake::State;
+    using nbd::Handshake;
     const std::size_t taken = handshake_->feed(in, handshake_output_);
     switch (handshake_->state()) {
-        case State::negotiating: return taken;       // Paused until its output is sent.
-        case State::starting_tls: return in.size();  // Once its output is sent.
-        case State::transmission: return enter() ? taken + take(in.subspan(taken)) : in.size();
-        case State::aborted:
-        case State::dropped: break;
+        case Handshake::State::negotiating: return taken;       // Paused until its output is sent.
+        case Handshake::State::starting_tls: return in.size();  // Once its output is sent.
+        case Handshake::State::transmission:
+            return enter() ? taken + take(in.subspan(taken)) : in.size();
+        case Handshake::State::aborted:
+        case Handshake::State::dropped: break;
     }
     send_handshake();
     close(handshake_->reason());

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <sys/types.h>
+
+#include <cerrno>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
@@ -39,6 +42,12 @@ Socket listen_unix(const std::string& path, unsigned mode);
 
 /// Listens at a numeric address or a name of this machine. Port 0: any. Throws ListenError.
 Socket listen_tcp(const std::string& host, std::uint16_t port);
+
+/// Is it only that a call to read or write a socket has nothing to do now? `result` is what it
+/// returned, and errno is still its own.
+inline bool would_block(ssize_t result) noexcept {
+    return result < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
+}
 
 /// The port that a TCP socket got.
 std::uint16_t port_of(const Socket& socket);

@@ -41,14 +41,10 @@ std::string reason() {
                        const std::string& what, const std::string& help) {
     throw TlsTrouble{at,
                      {"bad-tls-file",
-                      "tls: " + std::string(key) + ' ' + config::quoted(path) + ": " + what,
+                      "tls: " + std::string(key) + ' ' + config::in_quotes(path) + ": " + what,
                       {},
                       help}};
 }
-
-struct FreeContext {
-    void operator()(SSL_CTX* context) const noexcept { SSL_CTX_free(context); }
-};
 
 const PreSharedKeys& keys_of(SSL* ssl) {
     return *static_cast<const PreSharedKeys*>(SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl)));
@@ -107,7 +103,7 @@ void use_certificate(SSL_CTX* context, const TlsSpec& spec) {
     if (read && SSL_CTX_check_private_key(context) == 1) return;
     if (read || ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_VALUES_MISMATCH) {
         fail(spec.key_position, "key", spec.key_path,
-             "it does not fit the certificate " + config::quoted(spec.cert_path),
+             "it does not fit the certificate " + config::in_quotes(spec.cert_path),
              "name the key that the certificate was made for");
     }
     fail(spec.key_position, "key", spec.key_path, reason(),
@@ -148,7 +144,10 @@ void use_keys(SSL_CTX* context, PreSharedKeys& keys) {
 }  // namespace
 
 struct TlsContext::Loaded {
-    std::unique_ptr<SSL_CTX, FreeContext> context{SSL_CTX_new(TLS_server_method())};
+    struct Free {
+        void operator()(SSL_CTX* context) const noexcept { SSL_CTX_free(context); }
+    };
+    std::unique_ptr<SSL_CTX, Free> context{SSL_CTX_new(TLS_server_method())};
     PreSharedKeys keys;  // Lent to the context.
 };
 

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "server/limits.h"
+#include "server/net/sockets.h"
 #include "server/net/tls_records.h"
 
 namespace server {
@@ -18,15 +19,6 @@ namespace {
 
 // What is received may end a record that began before: all of it must fit the caller's room.
 constexpr std::size_t received_bytes = limits::receive_bytes - 2 * limits::tls_record_bytes;
-
-bool would_block(ssize_t result) noexcept {
-    return result < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
-}
-
-std::string reason() {
-    const char* text = ERR_reason_error_string(ERR_peek_last_error());
-    return "TLS: " + std::string(text == nullptr ? "no reason is known" : text);
-}
 
 /// A client may have asked for less than there can be (RFC 6066, 4).
 std::size_t record_bytes_max(const SSL* ssl) {
@@ -178,7 +170,8 @@ void TlsStream::fail(int result) {
 void TlsStream::fail() {
     if (error_ != 0) return;
     error_ = EPROTO;
-    trouble_ = reason();
+    const char* reason = ERR_reason_error_string(ERR_peek_last_error());
+    trouble_ = "TLS: " + std::string(reason == nullptr ? "no reason is known" : reason);
 }
 
 /// A message of the client's handshake, by TLS 1.3.

@@ -30,7 +30,7 @@ tl::expected<std::uint64_t, std::string> ask(const config::StoreSpec& store) {
     RemoteConnection connection;
     connection.connect(store.uri, store.tls);
     const auto until = std::chrono::steady_clock::now() + limits::remote_connect_time;
-    while (connection.state() == RemoteConnection::State::connecting) {
+    while (connection.phase() == RemoteConnection::Phase::connecting) {
         const auto left =
             std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
         if (left.count() <= 0) return tl::unexpected(std::string("it does not answer"));
@@ -38,7 +38,7 @@ tl::expected<std::uint64_t, std::string> ask(const config::StoreSpec& store) {
         ::poll(&wait, 1, static_cast<int>(left.count()));
         connection.go_on(wait.revents);
     }
-    if (connection.state() == RemoteConnection::State::closed) {
+    if (connection.phase() == RemoteConnection::Phase::closed) {
         return tl::unexpected(connection.trouble());
     }
     return connection.traits().size_bytes;

@@ -15,7 +15,7 @@ using dmcore::Bio;
 using dmcore::Failure;
 using dmcore::Op;
 using dmcore::Status;
-using State = RemoteConnection::State;
+using Phase = RemoteConnection::Phase;
 
 namespace {
 
@@ -190,7 +190,7 @@ void RemoteStore::go_on(Request& request) {
     }
     const bool durable = request.flushing || (bio.fua && way.connection.traits().fua);
     if (bio.fua && changes(bio) && !durable) {  // [O-5]
-        if (same && way.connection.state() == State::ready) {
+        if (same && way.connection.phase() == Phase::ready) {
             issue_flush(request);
         } else {
             request.error = ENOTCONN;  // Another connection's flush would not tell.

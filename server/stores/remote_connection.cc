@@ -76,7 +76,7 @@ void RemoteConnection::connect(const std::string& uri, const config::RemoteTls& 
         trouble_ = last_trouble();
         return;
     }
-    state_ = State::connecting;
+    phase_ = Phase::connecting;
     nbd_set_uri_allow_local_file(handle_, true);  // For a key file of TLS.
     nbd_set_pread_initialize(handle_, false);
     nbd_add_meta_context(handle_, LIBNBD_CONTEXT_BASE_ALLOCATION);
@@ -96,9 +96,9 @@ bool RemoteConnection::is_over() const noexcept {
 void RemoteConnection::look() {
     if (is_over()) {
         close();
-    } else if (state_ == State::connecting && nbd_aio_is_ready(handle_) == 1) {
+    } else if (phase_ == Phase::connecting && nbd_aio_is_ready(handle_) == 1) {
         read_traits();
-        state_ = State::ready;
+        phase_ = Phase::ready;
         trouble_.clear();
     }
 }
@@ -155,7 +155,7 @@ void RemoteConnection::drop(const std::string& why) {
     if (handle_ == nullptr) return;
     trouble_ = why;
     // With its socket at its end libnbd ends each command, which closing would not do.
-    if (state_ == State::ready) ::shutdown(nbd_aio_get_fd(handle_), SHUT_RDWR);
+    if (phase_ == Phase::ready) ::shutdown(nbd_aio_get_fd(handle_), SHUT_RDWR);
     while (in_flight() > 0) {
         if ((nbd_aio_get_direction(handle_) & LIBNBD_AIO_DIRECTION_READ) != 0) {
             nbd_aio_notify_read(handle_);
@@ -169,7 +169,7 @@ void RemoteConnection::drop(const std::string& why) {
 void RemoteConnection::close() noexcept {
     if (handle_ != nullptr) nbd_close(handle_);
     handle_ = nullptr;
-    state_ = State::closed;
+    phase_ = Phase::closed;
 }
 
 template <class Call>

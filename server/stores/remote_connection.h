@@ -43,7 +43,7 @@ class RemoteRequest : public dmcore::Link {
 /// the thread of its store only.
 class RemoteConnection {
   public:
-    enum class State : std::uint8_t { closed, connecting, ready };
+    enum class Phase : std::uint8_t { closed, connecting, ready };
 
     RemoteConnection() = default;
     ~RemoteConnection() { close(); }
@@ -52,7 +52,7 @@ class RemoteConnection {
 
     /// Begins to connect to `uri`, by TLS as `tls` says; only while closed.
     void connect(const std::string& uri, const config::RemoteTls& tls);
-    State state() const noexcept { return state_; }
+    Phase phase() const noexcept { return phase_; }
     /// Of a ready one.
     const RemoteTraits& traits() const noexcept { return traits_; }
     /// Why the last one came to its end.
@@ -86,7 +86,7 @@ class RemoteConnection {
     void command(RemoteRequest& request, Call call);
 
     nbd_handle* handle_ = nullptr;
-    State state_ = State::closed;
+    Phase phase_ = Phase::closed;
     RemoteTraits traits_;
     std::string trouble_;
 };

@@ -10,7 +10,7 @@
 namespace server {
 
 using Clock = std::chrono::steady_clock;
-using State = RemoteConnection::State;
+using Phase = RemoteConnection::Phase;
 
 void RemoteStore::look_after_connections() {
     for (Way& way : ways_) look_after(way);
@@ -25,12 +25,12 @@ bool RemoteStore::may_connect(const Way& way) const noexcept {
 void RemoteStore::look_after(Way& way) {
     RemoteConnection& connection = way.connection;
     const Time now = Clock::now();
-    if (connection.state() == State::connecting &&
+    if (connection.phase() == Phase::connecting &&
         now - way.began_at >= limits::remote_connect_time) {
         connection.drop("it does not answer");
     }
-    if (connection.state() == State::ready && !way.serving) accept(way);
-    if (connection.state() == State::closed) {
+    if (connection.phase() == Phase::ready && !way.serving) accept(way);
+    if (connection.phase() == Phase::closed) {
         if (way.serving) {
             lost(way);
         } else if (way.trying) {
@@ -129,7 +129,7 @@ void RemoteStore::drop_late() {
 RemoteStore::Way* RemoteStore::ready_way() noexcept {
     Way* best = nullptr;
     for (Way& way : ways_) {
-        if (!way.serving || way.connection.state() != State::ready) continue;
+        if (!way.serving || way.connection.phase() != Phase::ready) continue;
         const bool better =
             best == nullptr || way.connection.in_flight() < best->connection.in_flight();
         if (better) best = &way;
@@ -142,9 +142,9 @@ std::chrono::milliseconds RemoteStore::patience() const {
     const Time now = Clock::now();
     Time next = now + limits::remote_look_time;
     for (const Way& way : ways_) {
-        if (way.connection.state() == State::connecting) {
+        if (way.connection.phase() == Phase::connecting) {
             next = std::min(next, way.began_at + limits::remote_connect_time);
-        } else if (way.connection.state() == State::closed && may_connect(way)) {
+        } else if (way.connection.phase() == Phase::closed && may_connect(way)) {
             next = std::min(next, way.serving || way.trying ? now : way.try_at);
         }
     }

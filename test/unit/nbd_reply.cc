@@ -108,8 +108,8 @@ TEST_CASE("strings are UTF-8 without NUL") {
 
 TEST_CASE("quoted text is short and printable") {
     // It goes to terminals and logs.
-    CHECK(quoted("disk 1") == "\"disk 1\"");
-    CHECK(quoted("a\x1b[\"\\\xff\n") == "\"a\\x1b[\\x22\\x5c\\xff\\x0a\"");
-    CHECK(quoted(std::string(80, 'a')) == '"' + std::string(80, 'a') + '"');
-    CHECK(quoted(std::string(81, 'a')) == '"' + std::string(80, 'a') + "...\"");
+    CHECK(in_quotes("disk 1") == "\"disk 1\"");
+    CHECK(in_quotes("a\x1b[\"\\\xff\n") == "\"a\\x1b[\\x22\\x5c\\xff\\x0a\"");
+    CHECK(in_quotes(std::string(80, 'a')) == '"' + std::string(80, 'a') + '"');
+    CHECK(in_quotes(std::string(81, 'a')) == '"' + std::string(80, 'a') + "...\"");
 }
