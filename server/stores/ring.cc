@@ -52,6 +52,7 @@ class Ring final : public FileRing {
 };
 
 bool Ring::submit(FileStore& store, FileStore::Bios& run, Fallback& fallback) noexcept {
+    if (calls_.exhausted()) push();  // What is in the page cache ends at once, and makes room.
     Call* const call = calls_.take();
     if (call == nullptr) return false;
     call->pieces.clear();
@@ -66,9 +67,14 @@ bool Ring::submit(FileStore& store, FileStore::Bios& run, Fallback& fallback) no
     const Bio& first = *run.front();
     const bool read = first.op == dmcore::Op::read;
     const std::uint64_t at = first.iter.sector * dmcore::sector_bytes;
+    const int fd = store.file()->fd();
     const auto count = static_cast<unsigned>(call->pieces.count);
-    (read ? io_uring_prep_readv : io_uring_prep_writev)(entry, store.file()->fd(),
-                                                        call->pieces.all.data(), count, at);
+    const iovec* const pieces = call->pieces.all.data();
+    if (read && count == 1) {
+        io_uring_prep_read(entry, fd, pieces->iov_base, static_cast<unsigned>(pieces->iov_len), at);
+    } else {
+        (read ? io_uring_prep_readv : io_uring_prep_writev)(entry, fd, pieces, count, at);
+    }
     io_uring_sqe_set_data(entry, call);
     call->fallback = &fallback;
     call->run.append(run);
@@ -76,11 +82,16 @@ bool Ring::submit(FileStore& store, FileStore::Bios& run, Fallback& fallback) no
     return true;
 }
 
-/// One system call for all of this turn. What the kernel has no room for now goes in the next one.
+/// One system call for all of this turn. The kernel rings no bell for what ends meanwhile, as all
+/// does that is in the page cache: that would cost a third as much as its read. The rest may just
+/// have missed its bell, or found no room in the kernel, so it is looked at once more.
 void Ring::push() noexcept {
+    if (io_uring_sq_ready(&ring_) == 0) return take_finished();
+    io_uring_cq_eventfd_toggle(&ring_, false);
     io_uring_submit(&ring_);
-    if (io_uring_sq_ready(&ring_) != 0) ::eventfd_write(bell_.native_handle(), 1);
-    take_finished();  // What is in the page cache has ended already.
+    io_uring_cq_eventfd_toggle(&ring_, true);
+    take_finished();
+    if (calls_.in_use() != 0) ::eventfd_write(bell_.native_handle(), 1);
 }
 
 void Ring::take_finished() noexcept {

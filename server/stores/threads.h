@@ -84,9 +84,9 @@ class FileQueue : public dmcore::Link {
     bool listed_ = false;      // As ready.
 };
 
-/// A file store as one shard sees it: reads what the page cache has, and hands the rest to the
-/// ring, if there is one, or to the threads, all of one turn together, so that what lies side by
-/// side is done in one call.
+/// A file store as one shard sees it: hands what came in one turn to the ring together, so that
+/// what lies side by side is done in one call. What is not for the ring goes to threads, but what
+/// is in the page cache is read at once.
 class FileDevice final : public dmcore::BlockDevice, private FileRing::Fallback {
   public:
     /// `ring` may be null.
@@ -100,15 +100,16 @@ class FileDevice final : public dmcore::BlockDevice, private FileRing::Fallback 
 
   private:
     void start_turn() noexcept;
-    void try_ring() noexcept;
+    void try_cache() noexcept;
+    void try_ring(FileStore::Bios& bios) noexcept;
     void hand_over(FileStore::Bios& run) noexcept override { queue_->submit(shard_, run); }
 
     std::shared_ptr<FileQueue> queue_;
     FileRing* const ring_;
     const unsigned shard_;
     dmcore::Agenda& agenda_;
-    FileStore::Bios reads_;    // Of this turn, to be tried...
-    FileStore::Bios waiting_;  // ...and what goes to the ring or the threads.
+    FileStore::Bios reads_;    // Of this turn...
+    FileStore::Bios waiting_;  // ...and all else.
     dmcore::Work turn_;
 };
 

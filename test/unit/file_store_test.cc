@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <asio/io_context.hpp>
 #include <atomic>
 #include <condition_variable>
 #include <cstring>
@@ -340,4 +341,34 @@ TEST_CASE_FIXTURE(File, "file: a store that hangs holds its share of the threads
     CHECK(slow.returned.count() == 21);
     for (std::uint64_t i = 0; i < 20; ++i) other.write(i * 10);
     CHECK(other.returned.wait_for(40));
+}
+
+TEST_CASE_FIXTURE(File, "file: of the page cache one turn reads more than the ring has room for") {
+    asio::io_context io;
+    Agenda agenda;
+    const auto ring = server::FileRing::open(io, agenda);
+    if (ring == nullptr) return;  // Not on this machine.
+    const auto store = std::make_shared<FileStore>("s", options());
+    REQUIRE(Io(Op::write, 0, 2048, 'x').on(*store) == Status::ok);
+    if (!Io(Op::read, 0, 1).tried_on(*store)) return;  // Not of this file system.
+    Returned returned;
+    const auto queue = std::make_shared<server::FileQueue>(
+        std::make_shared<server::FileThreads>(), store, std::vector<server::Inbox*>{&returned});
+    server::FileDevice device(queue, 0, agenda, ring.get());
+    std::size_t ended = 0;
+    std::deque<Io> reads;
+    for (std::uint64_t i = 0; i < 600; ++i) {
+        Bio& bio = reads.emplace_back(Op::read, i * 3, 2).bio;  // Not side by side.
+        bio.agenda = &agenda;
+        bio.owner = &ended;
+        bio.done = [](Bio& done) noexcept { ++*static_cast<std::size_t*>(done.owner); };
+        device.submit(bio);
+    }
+    agenda.run_all();
+    CHECK(ended == 600);
+    for (const Io& read : reads) {
+        CHECK(read.bio.failure.status == Status::ok);
+        CHECK(read.data == std::string(1024, 'x'));
+    }
+    CHECK(returned.count() == 0);  // No thread has done any of it.
 }
