@@ -40,6 +40,7 @@ class Ring final : public FileRing {
         Fallback* fallback = nullptr;
     };
 
+    bool hold(FileStore& store, Call& call, FileStore::Bios& run) noexcept;
     void push() noexcept;
     void take_finished() noexcept;
     void wait();
@@ -48,6 +49,7 @@ class Ring final : public FileRing {
     asio::posix::stream_descriptor bell_;  // An eventfd: calls have ended.
     dmcore::Agenda& agenda_;
     dmcore::Pool<Call> calls_{limits::ring_calls_max};
+    unsigned in_kernel_ = 0;  // Calls that it has taken and not ended.
     dmcore::Work push_;
 };
 
@@ -57,7 +59,7 @@ bool Ring::submit(FileStore& store, FileStore::Bios& run, Fallback& fallback) no
     if (call == nullptr) return false;
     call->pieces.clear();
     call->guard.reset();
-    const bool fits = store.gather(run, call->pieces) && store.guard(run, call->guard);
+    const bool fits = store.gather(run, call->pieces) && hold(store, *call, run);
     io_uring_sqe* const entry = fits ? io_uring_get_sqe(&ring_) : nullptr;
     if (entry == nullptr) {
         call->guard.reset();
@@ -82,16 +84,27 @@ bool Ring::submit(FileStore& store, FileStore::Bios& run, Fallback& fallback) no
     return true;
 }
 
+/// False: somebody else holds part of the range. A read of this turn does so no longer than it
+/// takes to be read from the page cache.
+bool Ring::hold(FileStore& store, Call& call, FileStore::Bios& run) noexcept {
+    if (store.guard(run, call.guard)) return true;
+    if (io_uring_sq_ready(&ring_) == 0) return false;
+    push();
+    return store.guard(run, call.guard);
+}
+
 /// One system call for all of this turn. The kernel rings no bell for what ends meanwhile, as all
 /// does that is in the page cache: that would cost a third as much as its read. The rest may just
 /// have missed its bell, or found no room in the kernel, so it is looked at once more.
 void Ring::push() noexcept {
     if (io_uring_sq_ready(&ring_) == 0) return take_finished();
     io_uring_cq_eventfd_toggle(&ring_, false);
-    io_uring_submit(&ring_);
+    const int taken = io_uring_submit(&ring_);
     io_uring_cq_eventfd_toggle(&ring_, true);
+    if (taken > 0) in_kernel_ += static_cast<unsigned>(taken);
     take_finished();
-    if (calls_.in_use() != 0) ::eventfd_write(bell_.native_handle(), 1);
+    const bool more = in_kernel_ != 0 || io_uring_sq_ready(&ring_) != 0;
+    if (more) ::eventfd_write(bell_.native_handle(), 1);
 }
 
 void Ring::take_finished() noexcept {
@@ -101,6 +114,7 @@ void Ring::take_finished() noexcept {
         const bool good =
             entry->res >= 0 && static_cast<std::uint64_t>(entry->res) == call.pieces.bytes;
         io_uring_cqe_seen(&ring_, entry);
+        --in_kernel_;
         call.guard.reset();
         if (good) {
             while (Bio* bio = call.run.pop()) bio->end();
