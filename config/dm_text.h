@@ -10,7 +10,7 @@
 
 namespace config {
 
-/// Where a system keeps the nodes of its devices.
+/// Where Linux keeps the nodes of device-mapper's devices.
 inline constexpr std::string_view mapper_folder = "/dev/mapper/";
 
 /// A word of a line: what it says, and where it stands in the line (bytes, from 0).

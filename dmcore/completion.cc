@@ -54,7 +54,7 @@ void Lane::complete(DmIo& io) noexcept {
 /// The part's final answer.
 void Lane::finish(DmIo& io) noexcept {
     if (!io.accounted && io.failure.status == Status::ok) [[unlikely]]
-        account(io, clock_.now());  // A flush without takers, [L-24].
+        account(io);  // A flush without takers, [L-24].
     if (io.accounted) end_accounting(io, true);
     if (io.failure.status != Status::ok) [[unlikely]] {
         finish_failed(io);

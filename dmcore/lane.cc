@@ -193,16 +193,13 @@ bool Lane::map_data(DmIo& io, Table::Row& row, std::uint64_t sectors) noexcept {
     const Mapped mapped = row.target->map(clone);
     const bool more = carve(io, clone.iter.bytes);  // It may have taken less [L-17].
     if (!has_data(bio.op)) --io.pending;
-    if (!more) {
-        dispatch(io, clone, row, mapped);  // The last thing of all: it costs no stack.
-        return false;
-    }
     dispatch(io, clone, row, mapped);
-    return true;
+    return more;
 }
 
 /// Issues the clones of a flush, discard or write_zeroes, from where the DmIo stands. Without a
 /// clone to be had it goes on when one comes back, unless its submitter has died by then [O-2].
+/// Kept out of what is flattened: it is rare, and would make the way of a read or write longer.
 [[gnu::noinline]] void Lane::fan_out(DmIo& io) noexcept {
     const Bio& bio = *io.orig;
     if (bio.origin != nullptr && bio.origin->dead) {
@@ -246,14 +243,14 @@ bool Lane::fan_out_flush(DmIo& io) noexcept {
         Clone* clone = take_clone(io, io.start_sector(), io.part_sectors());
         if (clone == nullptr) return false;
         clone->lower = &table_->lowers()[io.row];
-        send(io, *clone, clock_.now());
+        send(io, *clone);
     }
     const std::size_t all = own + (io.lingering == nullptr ? 0 : io.lingering->size());
     for (; io.row < all; ++io.row) {
         Clone* clone = take_clone(io, io.start_sector(), io.part_sectors());
         if (clone == nullptr) return false;
         clone->lower = &(*io.lingering)[io.row - own].lower;
-        send(io, *clone, clock_.now());
+        send(io, *clone);
     }
     return true;
 }
@@ -292,14 +289,14 @@ Clone* Lane::take_clone(DmIo& io, std::uint64_t sector, std::uint64_t sectors) n
 void Lane::dispatch(DmIo& io, Clone& clone, Table::Row& row, Mapped mapped) noexcept {
     if (mapped == Mapped::remapped) [[likely]] {
         if (row.target->traits().sees_end) clone.target = row.target.get();
-        send(io, clone, io.started_at);
+        send(io, clone);
         return;
     }
     if (mapped == Mapped::kept) {
         if (row.target->traits().sees_end) clone.target = row.target.get();
         return;
     }
-    if (mapped == Mapped::done || mapped == Mapped::error) account(io, io.started_at);
+    if (mapped == Mapped::done || mapped == Mapped::error) account(io);
     if (mapped == Mapped::requeue) clone.failure.status = Status::requeue;
     if (mapped == Mapped::kill || mapped == Mapped::error) {
         if (clone.failure.status == Status::ok) clone.failure.status = Status::io_error;
@@ -309,17 +306,17 @@ void Lane::dispatch(DmIo& io, Clone& clone, Table::Row& row, Mapped mapped) noex
 }
 
 /// From now on the part shows in the statistics, however it ends.
-void Lane::account(DmIo& io, Time now) noexcept {
+void Lane::account(DmIo& io) noexcept {
     if (io.accounted || io.orig->done == settled) return;
     io.accounted = true;
-    if (stats_.in_flight() == 0) busy_since_ = now;
+    if (stats_.in_flight() == 0) busy_since_ = clock_.now();
     ++(io.orig->op == Op::read ? stats_.reads_in_flight : stats_.writes_in_flight);
     if (shared_->regions.any()) [[unlikely]]
-        io.region_mark = shared_->regions.start(io.region_io(), now);
+        io.region_mark = shared_->regions.start(io.region_io(), clock_.now());
 }
 
-void Lane::send(DmIo& io, Clone& clone, Time now) noexcept {
-    account(io, now);
+void Lane::send(DmIo& io, Clone& clone) noexcept {
+    account(io);
     clone.mapped_bytes = clone.iter.bytes;
     ++clone.lower->issued;
     if (io.parked != nullptr && io.parked->issued) {
@@ -334,8 +331,7 @@ void issue(Clone& clone) noexcept {
         clone.fail({.status = Status::shutdown}, clone.iter.sector);
         return;
     }
-    Lane& lane = *clone.io->lane;
-    lane.send(*clone.io, clone, lane.clock_.now());
+    clone.io->lane->send(*clone.io, clone);
 }
 
 void Lane::close_targets(const std::function<void()>& then) {

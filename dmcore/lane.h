@@ -193,7 +193,7 @@ class Lane final : public BlockDevice {
     bool fan_out_flush(DmIo& io) noexcept;
     Clone* take_clone(DmIo& io, std::uint64_t sector, std::uint64_t sectors) noexcept;
     void dispatch(DmIo& io, Clone& clone, Table::Row& row, Mapped mapped) noexcept;
-    void send(DmIo& io, Clone& clone, Time now) noexcept;
+    void send(DmIo& io, Clone& clone) noexcept;
     friend void issue(Clone& clone) noexcept;
     void recall_below() noexcept;
 
@@ -210,7 +210,7 @@ class Lane final : public BlockDevice {
     void finish(DmIo& io) noexcept;
     void finish_failed(DmIo& io) noexcept;
     void retire(DmIo& io) noexcept;
-    void account(DmIo& io, Time now) noexcept;
+    void account(DmIo& io) noexcept;
     void count(const DmIo& io, Time now) noexcept;
     void end_accounting(DmIo& io, bool ended) noexcept;
     void feed_starved() noexcept;

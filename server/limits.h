@@ -30,7 +30,7 @@ inline constexpr std::size_t small_request_bytes = 256U << 10;
 /// that it has announced, is disconnected. Looked at that often.
 inline constexpr std::chrono::seconds stall_time{30};
 inline constexpr std::chrono::seconds stall_look_interval{1};
-/// While an end waits for clients to go.
+/// While clients are waited for, to go.
 inline constexpr std::chrono::milliseconds client_look_interval{5};
 /// Lines in the log about clients that were dropped: no more than one of a shard in that time.
 inline constexpr std::chrono::seconds drop_log_interval{1};

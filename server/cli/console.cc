@@ -15,7 +15,7 @@ constexpr std::string_view yellow = "\033[1;33m";
 constexpr std::string_view cyan = "\033[1;36m";
 
 std::string painted(std::string_view text, std::string_view colour) {
-    return std::string(colour).append(text).append(plain);
+    return std::string(colour).append(text).append(colour_end);
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ struct Console {
 };
 
 /// Ends a colour, or what else an escape sequence began.
-inline constexpr std::string_view plain = "\033[0m";
+inline constexpr std::string_view colour_end = "\033[0m";
 
 /// Whether to colour what goes to descriptor `fd`. Automatic: on a terminal that is not `dumb`,
 /// unless NO_COLOR is set.

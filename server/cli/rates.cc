@@ -91,7 +91,7 @@ std::vector<std::string> top_lines(const std::vector<Rates>& all, TerminalSize s
         const std::size_t left_out = all.size() - drawn;
         lines.push_back(cut("and " + std::to_string(left_out) + " more", size.columns));
     }
-    if (colour) lines.front() = std::string(bold).append(lines.front()).append(plain);
+    if (colour) lines.front() = std::string(bold).append(lines.front()).append(colour_end);
     return lines;
 }
 

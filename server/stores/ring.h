@@ -9,7 +9,7 @@
 namespace server {
 
 /// One shard's io_uring: reads and writes of file stores, handed to the kernel together at the end
-/// of a turn. Used on its shard only.
+/// of a turn; earlier if there is no more room, or one is in another's way. Used on its shard only.
 class FileRing {
   public:
     /// What the ring could not do, or not wholly: to be done by threads.

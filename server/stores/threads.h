@@ -84,9 +84,9 @@ class FileQueue : public dmcore::Link {
     bool listed_ = false;      // As ready.
 };
 
-/// A file store as one shard sees it: hands what came in one turn to the ring together, so that
-/// what lies side by side is done in one call. What is not for the ring goes to threads, but what
-/// is in the page cache is read at once.
+/// A file store as one shard sees it: hands on what came in one turn together, so that what lies
+/// side by side is done in one call; to the ring, if there is one, else and what is not for it to
+/// the threads. A read that is alone, and without a ring each, is first tried in the page cache.
 class FileDevice final : public dmcore::BlockDevice, private FileRing::Fallback {
   public:
     /// `ring` may be null.
